@@ -55,7 +55,7 @@ def fraction(name: str, value: float) -> float:
     return float(value)
 
 
-def numbers(name: str, values: Iterable[float]) -> tuple[float, ...]:
+def numbers(name: str, values: object) -> tuple[float, ...]:
     """Return ``values`` as a tuple of finite floats, at least one of them."""
     if isinstance(values, str) or not isinstance(values, Iterable):
         fail(name, "be a sequence of numbers", values, f"For a single one write {name}=(0.9,).")

@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
 
+import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
@@ -60,4 +61,10 @@ def mean_over_negatives(values: Float[Tensor, "B N"], mask: Bool[Tensor, "B N"] 
     """Return the mean over the N negatives that count; 0 for a row in which none does."""
     if mask is None:
         return values.mean(-1)  # (B,)
-    return (values * mask).sum(-1) / mask.sum(-1).clamp(min=1)  # (B,)
+    counted = torch.where(mask, values, values.new_zeros(()))  # (B, N); a product would turn a masked infinity into NaN
+    return counted.sum(-1) / mask.sum(-1).clamp(min=1)  # (B,)
+
+
+def at_least_float32(scores: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """Return 16-bit scores (autocast) as float32, others as they are: 0.9 and 0.9 + 1e-3 are one number in bfloat16."""
+    return scores.to(torch.promote_types(scores.dtype, torch.float32))

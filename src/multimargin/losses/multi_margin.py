@@ -1,0 +1,130 @@
+"""The Multi-Margin Loss: one hinge per margin on the negatives, so that easy, middling and hard ones all teach."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from multimargin import checks
+from multimargin.losses.base import Hinges, Loss, at_least_float32, mean_over_negatives
+
+
+class MultiMarginLoss(Loss):
+    r"""Not ``torch.nn.MultiMarginLoss``, which is a loss of classification: pulls each positive's score up to 1 and
+    pushes negatives down, harder with every margin they exceed.  Also known as: MML, MMCL, Multi-Margin Cosine Loss.
+
+    .. math::
+        L = \frac1B \sum_b \Big( w_+ [1 - s_b]_+ + \frac{w_-}{N} \sum_{n=1}^N \sum_{k=1}^M a_k [s_{bn} - m_k]_+ \Big)
+
+    :math:`s_b` is ``pos_scores``, :math:`s_{bn}` ``neg_scores``, :math:`m_k` ``margins``, :math:`a_k`
+    ``margin_weights``, :math:`w_+` ``pos_weight``, :math:`w_-` ``neg_weight``. Sum over margins, mean over negatives,
+    mean over the batch.
+    A score exactly at a margin, and a positive exactly at 1, have gradient 0 from that hinge.
+    Memory is O(B N) whatever M: the push is one convex function of a score, differentiated from the score alone.
+
+    Args:
+        margins: (M,) increasing strictly, in the unit of the scores: for cosine, in (-1, 1). Default: Gowalla's.
+        margin_weights: (M,) 0 or more, one per margin: the slope each adds once exceeded. Default: Gowalla's.
+        pos_weight: weight of the positive, 0 or more.
+        neg_weight: weight of the mean over the negatives, 0 or more; 700 is Gowalla's, Yelp2018's is 400.
+
+    Returns:
+        () float: ``forward`` gives the mean over the batch, in the dtype of the scores, at least float32.
+    Raises:
+        ArgumentError: margins do not increase strictly, or there is not one weight, 0 or more, for each.
+    Relations:
+        equals ``CosineContrastiveLoss(m, neg_weight=w)`` when ``margins == (m,)``, ``margin_weights == (1,)``.
+        Above the top margin it is one hinge of slope sum(a) at sum(a m) / sum(a).
+    Source:
+        Ozsoy 2024, arXiv 2405.04614; mgulcin/mmcl @607510e, ``multi_cosine_contrastive_loss.py``.
+    Differs:
+        from the code in memory only, O(B N) for O(B M N); from the paper, as the code does: a weight ``neg_weight`` on
+        the whole push, and a hinge on the positive (of effect only where dropout lifts a cosine above 1).
+    Example:
+        >>> loss = MultiMarginLoss((0.6, 0.9), (0.25, 0.75), neg_weight=2.0)
+        >>> value = loss(torch.tensor([0.8]), torch.tensor([[0.95, 0.65, 0.10]]))
+        >>> print(f"{value.item():.6f}")
+        0.291667
+    """
+
+    margins: Tensor
+    margin_weights: Tensor
+
+    def __init__(
+        self,
+        margins: Iterable[float] = (0.7, 0.8, 0.9),
+        margin_weights: Iterable[float] = (0.1, 0.15, 0.75),
+        *,
+        pos_weight: float = 1.0,
+        neg_weight: float = 700.0,
+    ):
+        super().__init__()
+        at = checks.increasing("margins", margins, sort_alike="margin_weights")
+        slopes = checks.numbers("margin_weights", margin_weights)
+        if len(slopes) != len(at):
+            checks.fail("margin_weights", "hold one number per margin", slopes, f"The margins are {at}.")
+        for position, slope in enumerate(slopes):
+            checks.not_negative(f"margin_weights[{position}]", slope)
+        self.register_buffer("margins", torch.tensor(at))  # (M,)
+        self.register_buffer("margin_weights", torch.tensor(slopes))  # (M,)
+        self.pos_weight = checks.not_negative("pos_weight", pos_weight)
+        self.neg_weight = checks.not_negative("neg_weight", neg_weight)
+
+    def forward(
+        self,
+        pos_scores: Float[Tensor, " B"],
+        neg_scores: Float[Tensor, "B N"],
+        *,
+        log_q: Float[Tensor, "B N"] | None = None,  # noqa: ARG002 - the law of the draws plays no part
+        mask: Bool[Tensor, "B N"] | None = None,
+    ) -> Float[Tensor, ""]:
+        """Return the mean loss; arguments as in ``Loss.forward``, ``log_q`` unused."""
+        pos_scores, neg_scores = at_least_float32(pos_scores), at_least_float32(neg_scores)
+        pull = (1 - pos_scores).relu()  # (B,)
+        push = multi_margin_hinge(neg_scores, self.margins, self.margin_weights)  # (B, N), Σ over M
+        return (self.pos_weight * pull + self.neg_weight * mean_over_negatives(push, mask)).mean()
+
+    def hinges(self) -> Hinges:
+        """Return the loss as hinges: ``neg_weight`` is multiplied into the slopes."""
+        slopes = tuple(self.neg_weight * weight for weight in self.margin_weights.tolist())
+        return Hinges(self.pos_weight, tuple(self.margins.tolist()), slopes)
+
+    def extra_repr(self) -> str:
+        """Return the arguments, for ``repr``."""
+        margins, weights = (
+            ", ".join(f"{each:g}" for each in values.tolist()) for values in (self.margins, self.margin_weights)
+        )
+        return f"({margins}), ({weights}), pos_weight={self.pos_weight:g}, neg_weight={self.neg_weight:g}"
+
+
+def multi_margin_hinge(
+    scores: Float[Tensor, "B N"], margins: Float[Tensor, " M"], margin_weights: Float[Tensor, " M"]
+) -> Float[Tensor, "B N"]:
+    """Return f(s) = sum_k a_k [s - m_k]+ of each score, (B, N)."""
+    result: Tensor = _MultiMarginHinge.apply(scores, margins, margin_weights)  # type: ignore[no-untyped-call]
+    return result
+
+
+class _MultiMarginHinge(torch.autograd.Function):
+    """f'(s) = sum_{k: s > m_k} a_k is recomputed from s; the same loop left to autograd keeps M arrays of (B, N)."""
+
+    @staticmethod
+    def forward(scores: Tensor, margins: Tensor, margin_weights: Tensor) -> Tensor:
+        total = torch.zeros_like(scores)  # (B, N)
+        for margin, weight in zip(margins.unbind(), margin_weights.unbind(), strict=True):
+            total.add_((scores - margin).relu_().mul_(weight))
+        return total
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor], output: Tensor) -> None:  # noqa: ARG004
+        ctx.save_for_backward(*inputs)
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None, None]:
+        scores, margins, margin_weights = ctx.saved_tensors
+        slope = torch.zeros_like(scores)  # (B, N)
+        for margin, weight in zip(margins.unbind(), margin_weights.unbind(), strict=True):
+            slope.add_((scores > margin) * weight)  # strictly above: 0 at the hinge itself
+        return slope * grad_outputs[0], None, None
