@@ -1,0 +1,57 @@
+"""What all tests share: no network, no display, repeatable hypothesis, small interactions, the real data if there."""
+
+import os
+import socket
+from pathlib import Path
+
+import hypothesis
+import numpy as np
+import pytest
+
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+hypothesis.settings.register_profile("multimargin", deadline=None, max_examples=50, derandomize=True)
+hypothesis.settings.load_profile("multimargin")
+
+LOCAL = {"127.0.0.1", "::1", "localhost"}
+
+
+@pytest.fixture(autouse=True)
+def _no_network(monkeypatch):
+    connect = socket.socket.connect
+
+    def connect_locally(self, address):
+        if self.family in (socket.AF_INET, socket.AF_INET6) and address[0] not in LOCAL:
+            raise AssertionError(f"a test tried to reach {address!r}")
+        return connect(self, address)
+
+    monkeypatch.setattr(socket.socket, "connect", connect_locally)
+
+
+@pytest.fixture
+def small():
+    """Interactions of 12 users and 23 items, ids text and integers; user 0 has none, user 1 all items but one."""
+    from multimargin.data.interactions import Interactions
+    from multimargin.data.vocabulary import Vocabulary
+
+    rng = np.random.default_rng(3)
+    touched = rng.random((12, 23)) < 0.3
+    touched[0] = False
+    touched[1] = True
+    touched[1, 17] = False
+    users, items = np.nonzero(touched)
+    return Interactions.from_pairs(
+        users,
+        items,
+        Vocabulary([f"user-{u}" for u in range(12)], kind="user"),
+        Vocabulary([100 + i for i in range(23)], kind="item"),
+    )
+
+
+@pytest.fixture(scope="session")
+def real_data():
+    """The folder of real data sets; the test is skipped where there is none."""
+    folder = Path(__file__).resolve().parents[2] / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip(f"no real data at {folder}")
+    return folder
