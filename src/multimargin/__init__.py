@@ -1,0 +1,109 @@
+"""Top-N recommendation from implicit feedback: encoders, losses and negative samplers, freely combined.
+
+``import multimargin as mm`` loads nothing heavy: every public name is imported when it is first used.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from multimargin.errors import (
+    ArgumentError,
+    CheckpointError,
+    DataError,
+    DeviceError,
+    MultiMarginError,
+    NoNegativesError,
+    RecipeError,
+    UnknownIdError,
+)
+
+if TYPE_CHECKING:
+    from multimargin.data import (
+        ByTime,
+        Interactions,
+        LeaveLastOut,
+        RandomPerUser,
+        Split,
+        Vocabulary,
+        k_core,
+        read_parts,
+    )
+    from multimargin.data.synthetic import make_synthetic
+    from multimargin.encoders import MF, Encoder
+    from multimargin.evaluate import Evaluation, Evaluator, evaluate
+    from multimargin.losses import BPRLoss, CosineContrastiveLoss, Loss, MultiMarginLoss
+    from multimargin.negatives import Negatives, NegativeSampler, UniformNegatives
+    from multimargin.recipes.fit import fit, fit_recipe
+    from multimargin.recipes.recipe import Recipe
+    from multimargin.recipes.run import load
+    from multimargin.recommend import Recommender
+    from multimargin.train import EarlyStopping, ReduceOnPlateau, Trainer
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "ArgumentError",
+    "BPRLoss",
+    "ByTime",
+    "CheckpointError",
+    "CosineContrastiveLoss",
+    "DataError",
+    "DeviceError",
+    "EarlyStopping",
+    "Encoder",
+    "Evaluation",
+    "Evaluator",
+    "Interactions",
+    "LeaveLastOut",
+    "Loss",
+    "MF",
+    "MultiMarginError",
+    "MultiMarginLoss",
+    "NegativeSampler",
+    "Negatives",
+    "NoNegativesError",
+    "RandomPerUser",
+    "Recipe",
+    "RecipeError",
+    "Recommender",
+    "ReduceOnPlateau",
+    "Split",
+    "Trainer",
+    "UniformNegatives",
+    "UnknownIdError",
+    "Vocabulary",
+    "evaluate",
+    "fit",
+    "fit_recipe",
+    "k_core",
+    "load",
+    "make_synthetic",
+    "read_parts",
+]
+
+_HOMES = {
+    "data": ["ByTime", "Interactions", "LeaveLastOut", "RandomPerUser", "Split", "Vocabulary", "k_core", "read_parts"],
+    "data.synthetic": ["make_synthetic"],
+    "encoders": ["Encoder", "MF"],
+    "evaluate": ["Evaluation", "Evaluator", "evaluate"],
+    "losses": ["BPRLoss", "CosineContrastiveLoss", "Loss", "MultiMarginLoss"],
+    "negatives": ["NegativeSampler", "Negatives", "UniformNegatives"],
+    "recipes.fit": ["fit", "fit_recipe"],
+    "recipes.recipe": ["Recipe"],
+    "recipes.run": ["load"],
+    "recommend": ["Recommender"],
+    "train": ["EarlyStopping", "ReduceOnPlateau", "Trainer"],
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'multimargin' has no attribute {name!r}")
+    value = getattr(import_module(f"multimargin.{_HOME_OF[name]}"), name)
+    globals()[name] = value  # found at once the next time
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,366 @@
+"""Fit: data and objects go in, a trained recommender comes out; ``fit`` from Python, ``fit_recipe`` into a run folder."""
+
+import datetime
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from multimargin.data import Interactions, catalogue, read_parts
+from multimargin.data.folders import find_parts
+from multimargin.data.splits import GivenParts, Split, SplitStrategy
+from multimargin.encoders import MF, Encoder
+from multimargin.errors import CheckpointError, DataError, RecipeError
+from multimargin.evaluate import Evaluation, Evaluator
+from multimargin.evaluate import evaluate as evaluate_model
+from multimargin.kernels.threads import get_threads, set_threads
+from multimargin.losses import MultiMarginLoss
+from multimargin.losses.base import Loss
+from multimargin.negatives import UniformNegatives
+from multimargin.negatives.base import NegativeSampler
+from multimargin.recipes.recipe import Objects, Recipe, canonical_metric
+from multimargin.recipes.run import Run, environment, peak_memory_mib, write_json
+from multimargin.recommend import Recommender
+from multimargin.rng import Streams
+from multimargin.train.loop import Trainer, Training
+from multimargin.train.stopping import EarlyStopping, ReduceOnPlateau
+
+_LOG = logging.getLogger("multimargin")
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The data of a run, split by its recipe.
+
+    Args:
+        train: what is learnt from.
+        select: what epochs and learning rates are chosen on: validation data, in the paper protocol the test data;
+            None: there is none.
+        test: what the final numbers are computed on, None: there is none.
+        known: everything known of each user at serving time, which lists must not repeat.
+        seen: what is excluded from the lists that are compared with ``test``.
+        data_hash: SHA-256 of what was read.
+        split_hash: SHA-256 of the parts it was split into.
+    """
+
+    train: Interactions
+    select: Interactions | None
+    test: Interactions | None
+    known: Interactions
+    seen: Interactions
+    data_hash: str
+    split_hash: str
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What ``fit_recipe`` leaves.
+
+    Args:
+        run: the run folder.
+        parts: the data as it was split.
+        training: history, best epoch, how it ended.
+        model: the recommender of the best epoch.
+        evaluation: the final numbers; None if training was interrupted or there is no test data.
+    """
+
+    run: Run
+    parts: Parts
+    training: Training
+    model: Recommender
+    evaluation: Evaluation | None
+
+
+def fit(
+    train: Interactions,
+    *,
+    valid: Interactions | None = None,
+    encoder: Encoder | None = None,
+    loss: Loss | None = None,
+    negatives: NegativeSampler | None = None,
+    n_negatives: int = 100,
+    learning_rate: float = 1e-3,
+    weight_decay: float = 0.0,
+    batch_size: int = 256,
+    epochs: int = 100,
+    clip_norm: float | None = 10.0,
+    dropout: float = 0.1,
+    metric: str = "NDCG@20",
+    k: Sequence[int] = (20, 50),
+    evaluate_every: int = 1,
+    stopping: EarlyStopping | None = None,
+    schedule: ReduceOnPlateau | None = None,
+    engine: str = "auto",
+    device: str = "auto",
+    seed: int = 0,
+    progress: bool = True,
+) -> Recommender:
+    """Train a recommender and return it.
+
+    Args:
+        train: interactions to learn from.
+        valid: interactions to choose the best epoch on, sharing ``train``'s vocabularies; None: the last epoch is kept.
+        encoder: how users and items become vectors; None: ``MF(64)``.
+        loss: what is minimised; None: ``MultiMarginLoss()``.
+        negatives: where negatives come from; None: ``UniformNegatives()``.
+        n_negatives: N, negatives per positive, 1 or more.
+        learning_rate: of Adam, above 0.
+        weight_decay: coefficient of the L2 term (weight_decay / 2) * sum of squares, 0 or more.
+        batch_size: B, positives per step, 1 or more.
+        epochs: passes over ``train``, 1 or more.
+        clip_norm: largest global norm of the gradient; None: not clipped.
+        dropout: of the user vector after normalising, in [0, 1).
+        metric: what the best epoch is chosen by, for instance "NDCG@20"; its cut-off is one of ``k``.
+        k: cut-offs evaluated on ``valid``.
+        evaluate_every: epochs between evaluations.
+        stopping: when to stop early; None: never.
+        schedule: when to lower the learning rate; None: never.
+        engine: how an epoch is computed; "auto" takes the fastest that can.
+        device: "auto", "cpu" or "cuda".
+        seed: of every stream of randomness.
+        progress: draw a progress bar on stderr.
+
+    Returns:
+        The recommender of the best epoch. Its lists leave out the items of ``train`` and ``valid``.
+
+    Raises:
+        ArgumentError: an argument breaks its rule.
+        DeviceError: the device asked for is not there.
+    """
+    trainer = Trainer(
+        n_negatives=n_negatives,
+        learning_rate=learning_rate,
+        weight_decay=weight_decay,
+        batch_size=batch_size,
+        epochs=epochs,
+        clip_norm=clip_norm,
+        dropout=dropout,
+        metric=canonical_metric(metric, k),
+        evaluate_every=evaluate_every,
+        stopping=stopping,
+        schedule=schedule,
+        engine=engine,
+        device=device,
+        seed=seed,
+    )
+    encoder = MF(64) if encoder is None else encoder
+    training = trainer.fit(
+        train,
+        encoder=encoder,
+        loss=MultiMarginLoss() if loss is None else loss,
+        negatives=UniformNegatives() if negatives is None else negatives,
+        evaluate=None if valid is None else _callback(Evaluator(valid, seen=train, k=tuple(k))),
+        progress=progress,
+    )
+    seen = train if valid is None else train.union([valid])
+    return _recommender(encoder, seen, {"best_epoch": training.best_epoch, "seed": seed})
+
+
+def fit_recipe(
+    recipe: Recipe,
+    *,
+    data: str | Path | None = None,
+    run: str | Path | None = None,
+    resume: bool = False,
+    threads: int | None = None,
+    progress: bool = True,
+) -> Fitted:
+    """Run a recipe into a run folder.
+
+    Args:
+        recipe: what to run.
+        data: catalogue name or path; None: what the recipe says.
+        run: the run folder, new or empty unless ``resume``; None: runs/<recipe's name>.
+        resume: continue the run that is in the folder.
+        threads: threads to use; None: all usable cores. Results do not depend on it.
+        progress: draw a progress bar on stderr.
+
+    Raises:
+        RecipeError, ArgumentError: the recipe cannot be built.
+        DataError: the data cannot be read or split as the recipe asks.
+        CheckpointError: the folder holds another run, or is in use.
+        DeviceError: the device asked for is not there.
+    """
+    started = time.perf_counter()
+    if threads is not None:
+        set_threads(threads)
+    objects = recipe.build()
+    recipe = with_data(recipe, data)
+    parts = split_data(recipe, objects.split, read_data(recipe))
+    folder = Run(Path(run) if run is not None else Path("runs") / recipe.name)
+    with folder.open(recipe, parts.data_hash, resume=resume):
+        info = {
+            "recipe": recipe.name,
+            "protocol": recipe.values["protocol"],
+            "seed": recipe.values["seed"],
+            "data": recipe.values["data"],
+            "data_hash": parts.data_hash,
+            "split_hash": parts.split_hash,
+            "users": parts.train.n_users,
+            "items": parts.train.n_items,
+            "interactions": len(parts.train),
+            "threads": get_threads(),
+            **environment(),
+            "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            "ended": "running",
+        }
+        folder.write_info(info)
+        training = _train(recipe, objects, parts, folder, resume=resume, progress=progress)
+        info["ended"] = training.stopped
+        if training.stopped == "interrupted" and not folder.checkpoint.exists():
+            raise KeyboardInterrupt(f"interrupted before the first epoch ended; nothing is left in {folder.path}")
+        model = _recommender(objects.encoder, parts.known, {"recipe": recipe.name, "protocol": info["protocol"]})
+        model.save(folder.model)
+        evaluation = None
+        # an interrupted honest run will go on: test data is read once, at the end
+        if parts.test is not None and training.stopped != "interrupted":
+            evaluation = evaluate_parts(model, parts, recipe)
+            write_json(
+                folder.path / "evaluation.json",
+                {**evaluation.to_dict(), "recipe": recipe.name, "best_epoch": training.best_epoch},
+            )
+        _draw(folder, recipe)
+        info |= {
+            "epochs": len(training.history),
+            "best_epoch": training.best_epoch,
+            "training_seconds": round(sum(float(row.get("train_seconds", 0)) for row in training.history), 3),
+            "wall_seconds": round(time.perf_counter() - started, 3),  # of this process
+            "peak_memory_mib": peak_memory_mib(),
+        }
+        folder.write_info(info)
+    return Fitted(folder, parts, training, model, evaluation)
+
+
+def with_data(recipe: Recipe, data: str | Path | None) -> Recipe:
+    """Return the recipe with its data as an absolute path, or as the catalogue name it is.
+
+    Raises:
+        RecipeError: neither ``data`` nor the recipe names any.
+    """
+    chosen = data if data is not None else recipe.values["data"]
+    if chosen is None:
+        raise RecipeError(f"data must be given: recipe {recipe.name!r} names none. Add --data PATH.")
+    if str(chosen) not in catalogue.CATALOGUE or Path(chosen).exists():
+        chosen = Path(chosen).absolute()
+    return Recipe(recipe.name, {**recipe.values, "data": str(chosen)})
+
+
+def read_data(recipe: Recipe) -> Interactions | Split:
+    """Read a recipe's data: parts for split "given", else one log.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    where, options = recipe.values["data"], recipe.values["read"]
+    path = catalogue.locate(where) if where in catalogue.CATALOGUE else Path(where)
+    name = recipe.values["split"]["name"]
+    if name == "given":
+        return read_parts(path, **options)
+    if path.exists() and find_parts(path):
+        _LOG.warning(
+            "%s holds parts: they are joined and split anew by %s; split=given takes them as they are", path, name
+        )
+    return Interactions.read(path, **options)
+
+
+def hash_of(found: Interactions | Split) -> str:
+    """Return the SHA-256 that stands for what was read."""
+    return found.hash if isinstance(found, Split) else found.fingerprint
+
+
+def split_data(recipe: Recipe, strategy: SplitStrategy, found: Interactions | Split) -> Parts:
+    """Split a recipe's data by its split and protocol.
+
+    Raises:
+        DataError: the data cannot be split as the recipe asks.
+        RecipeError: the recipe selects on validation or test data and its split sets none aside.
+    """
+    values = recipe.values
+    rng = Streams(values["seed"]).generator("split")
+    given = isinstance(found, Split)
+    if isinstance(found, Interactions):
+        split = strategy.split(found, rng=rng)
+    elif found.test is None:
+        raise DataError(
+            f"{values['data']} must hold a test part for split 'given'; it has none. Add split=random-per-user."
+        )
+    elif isinstance(strategy, GivenParts) and values["protocol"] == "honest":
+        split = strategy.complete(found, rng=rng)
+    else:
+        split = found
+    train = split.train
+    valid = split.valid if split.valid is not None and len(split.valid) else None
+    test = split.test if split.test is not None and len(split.test) else None
+    if not len(train):
+        raise DataError(f"{values['data']} must hold interactions to train on; the split leaves none.")
+    seen = train if valid is None else train.union([valid])
+    # the future of a given split is unknown when its lists are made; of one log everything is known
+    known = seen if given or test is None else seen.union([test])
+    if values["protocol"] == "paper":
+        if test is None:
+            raise RecipeError(
+                "protocol=paper must have test data to select on; the split sets none aside. Set split.test."
+            )
+        return Parts(seen, test, test, known, seen, hash_of(found), split.hash)
+    if valid is None and (values["stopping"] is not None or values["schedule"] is not None):
+        raise RecipeError(
+            "protocol=honest must have validation data for stopping and schedule; the split sets none aside. "
+            "Set split.valid=0.1, or stopping=null schedule=null."
+        )
+    return Parts(train, valid, test, known, seen, hash_of(found), split.hash)
+
+
+def evaluate_parts(model: Recommender, parts: Parts, recipe: Recipe, k: Sequence[int] | None = None) -> Evaluation:
+    """Compare a recipe's recommender with its test data.
+
+    Raises:
+        CheckpointError: the split sets no test data aside.
+    """
+    if parts.test is None:
+        raise CheckpointError(
+            "the run must have set test data aside to be evaluated; its split has none. Give --data PATH."
+        )
+    return evaluate_model(
+        model, parts.test, k=tuple(k or recipe.values["k"]), seen=parts.seen, protocol=recipe.values["protocol"]
+    )
+
+
+def _train(recipe: Recipe, objects: Objects, parts: Parts, folder: Run, *, resume: bool, progress: bool) -> Training:
+    callback = None
+    if parts.select is not None:
+        evaluator = Evaluator(parts.select, seen=parts.train, k=tuple(recipe.values["k"]))
+        callback = _callback(evaluator)
+    return objects.trainer.fit(
+        parts.train,
+        encoder=objects.encoder,
+        loss=objects.loss,
+        negatives=objects.negatives,
+        evaluate=callback,
+        run=folder.path,
+        resume=resume and folder.checkpoint.exists(),
+        progress=progress,
+    )
+
+
+def _callback(evaluator: Evaluator) -> Callable[[Encoder], Mapping[str, float]]:
+    def evaluate(encoder: Encoder) -> Mapping[str, float]:
+        user_table, item_table = (table.detach().cpu().numpy() for table in encoder.tables())
+        return evaluator(user_table, item_table, encoder.similarity).metrics
+
+    return evaluate
+
+
+def _recommender(encoder: Encoder, seen: Interactions, info: dict[str, Any]) -> Recommender:
+    user_table, item_table = (table.detach().cpu().numpy() for table in encoder.tables())
+    return Recommender(user_table, item_table, similarity=encoder.similarity, seen=seen, info=info)
+
+
+def _draw(folder: Run, recipe: Recipe) -> None:
+    from multimargin.recipes.plots import learning_curve
+
+    try:
+        learning_curve(folder, recipe)
+    except ImportError:
+        _LOG.info("no learning curve is drawn without matplotlib; get it with: pip install 'multimargin[plots]'")
