@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
+from numbers import Real
 from typing import NoReturn
 
 from multimargin.errors import ArgumentError
@@ -27,9 +28,9 @@ def at_least(name: str, value: int, minimum: int) -> int:
     return int(value)
 
 
-def finite(name: str, value: float) -> float:
+def finite(name: str, value: float | Real) -> float:
     """Return ``value`` as a float if it is a finite number."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
         fail(name, "be a finite number", value)
     return float(value)
 
