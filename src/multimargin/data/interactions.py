@@ -75,7 +75,9 @@ class Interactions:
         user_index = np.asarray(user_index, dtype=np.int64)
         item_index = np.asarray(item_index, dtype=np.int64)
         if user_index.shape != item_index.shape or user_index.ndim != 1:
-            raise DataError(f"user and item arrays must be flat and of one length; got {user_index.shape}, {item_index.shape}.")
+            raise DataError(
+                f"user and item arrays must be flat and of one length; got {user_index.shape}, {item_index.shape}."
+            )
         for name, index, size in (("user", user_index, len(users)), ("item", item_index, len(items))):
             if len(index) and (index.min() < 0 or index.max() >= size):
                 raise DataError(f"{name} indices must be in [0, {size}); got {index.min()}..{index.max()}.")
@@ -175,8 +177,12 @@ class Interactions:
             np.concatenate([part.indices for part in parts]),
             self.users,
             self.items,
-            timestamps=np.concatenate([part.timestamps for part in parts if part.timestamps is not None]) if has_times else None,
-            weights=np.concatenate([part.weights for part in parts if part.weights is not None]) if has_weights else None,
+            timestamps=np.concatenate([part.timestamps for part in parts if part.timestamps is not None])
+            if has_times
+            else None,
+            weights=np.concatenate([part.weights for part in parts if part.weights is not None])
+            if has_weights
+            else None,
         )
 
     def to_csr(self) -> "scipy.sparse.csr_array[Any, tuple[int, int]]":

@@ -1,0 +1,84 @@
+"""Moments in files become numbers: text and datetimes become seconds since 1970 (UTC), numbers stay as they are."""
+
+import datetime as dt
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+# A number of this size or more is in the next finer unit: 1e11 s is the year 5138, 1e11 ms is 1973.
+_UNITS = ((1e17, 1e9), (1e14, 1e6), (1e11, 1e3))
+
+
+def to_numbers(column: pl.Series) -> pl.Series:
+    """Return ``column`` as Int64 or Float64, null where a value is no moment.
+
+    Args:
+        column: integers, floats, dates, datetimes, or text that spells one of these (ISO 8601 for dates).
+    """
+    if column.dtype == pl.Date:
+        column = column.cast(pl.Datetime("us"))
+    if isinstance(column.dtype, pl.Datetime):
+        return _seconds(column)
+    if column.dtype.is_integer():
+        return column.cast(pl.Int64)
+    if column.dtype.is_float():
+        return _finite(column.cast(pl.Float64))
+    text = column.cast(pl.String, strict=False).str.strip_chars()
+    missing = text.null_count()
+    for candidate in (text.cast(pl.Int64, strict=False), _finite(text.cast(pl.Float64, strict=False))):
+        if candidate.null_count() == missing:
+            return candidate
+    moments = _seconds(text.str.to_datetime(strict=False, time_unit="us", time_zone="UTC"))
+    numbers = _finite(text.cast(pl.Float64, strict=False))
+    # numbers with a stray word stay numbers, dates with a stray word stay dates; the stray word is null in both
+    return moments if moments.null_count() < numbers.null_count() else numbers
+
+
+def to_number(moment: float | str | dt.date, *, like: NDArray[np.number]) -> float:
+    """Return one moment in the unit that the timestamps ``like`` seem to be in; a number is returned as it is.
+
+    Raises:
+        ValueError: the text spells no moment.
+    """
+    if isinstance(moment, str):
+        numbers = to_numbers(pl.Series([moment]))
+        if numbers.null_count():
+            raise ValueError(moment)
+        if _is_number(moment):
+            return float(numbers[0])
+        return float(numbers[0]) * per_second(like)
+    if isinstance(moment, dt.date):
+        return float(to_numbers(pl.Series([moment]))[0]) * per_second(like)
+    return float(moment)
+
+
+def per_second(timestamps: NDArray[np.number]) -> float:
+    """Return how many units of ``timestamps`` seem to make a second, judged by their size: 1, 1e3, 1e6 or 1e9."""
+    size = float(np.median(np.abs(timestamps))) if len(timestamps) else 0.0
+    return next((units for limit, units in _UNITS if size >= limit), 1.0)
+
+
+def as_text(moment: float, *, like: NDArray[np.number]) -> str:
+    """Return ``moment`` as "2020-02-29 12:00:00" if it seems to count from 1970, else as the number it is."""
+    seconds = moment / per_second(like)
+    if not 1e8 <= seconds < 1e11:  # before 1973 it is rather a counter or a year than a moment
+        return f"{moment:.15g}"
+    return dt.datetime.fromtimestamp(seconds, tz=dt.UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _finite(numbers: pl.Series) -> pl.Series:
+    return pl.select(pl.when(numbers.is_finite()).then(numbers)).to_series()
+
+
+def _seconds(moments: pl.Series) -> pl.Series:
+    micros = moments.dt.epoch("us")
+    return micros // 1_000_000 if (micros % 1_000_000 == 0).all() else micros / 1_000_000
