@@ -69,6 +69,8 @@ def cases():
         for chosen in choices:
             for rows, columns in ((1, 1), (5, 7), (3, 40)):
                 pos = [round(draw.uniform(-1.1, 1.1), 4) for _ in range(rows)]
+                if rows > 1:
+                    pos[-1] = 1.05  # above 1, where dropout can lift a cosine
                 negs = [[round(draw.uniform(-1.1, 1.1), 4) for _ in range(columns)] for _ in range(rows)]
                 yield name, chosen, pos, negs
 
