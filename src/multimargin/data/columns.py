@@ -199,7 +199,8 @@ def clean(
             )
         keep = values["weight"] >= min_weight
         if len(keep) and not keep.any():
-            what = f"min_weight must keep something; the largest weight is {shown(values['weight'].max())}, got {min_weight}"
+            largest = shown(values["weight"].max())
+            what = f"min_weight must keep something; the largest weight is {largest}, got {min_weight}"
             raise PlacedError(where, what, "Lower it.")
         values = {role: column.filter(keep) for role, column in values.items()}
     return Table(

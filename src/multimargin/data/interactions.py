@@ -83,7 +83,12 @@ class Interactions:
                 raise DataError(f"{name} indices must be in [0, {size}); got {index.min()}..{index.max()}.")
         keys = user_index * np.int64(max(len(items), 1)) + item_index
         # the earliest of each pair: by time where there is one, else by place in the source
-        order = np.argsort(keys, kind="stable") if timestamps is None else np.lexsort((timestamps, keys))
+        if (keys[1:] > keys[:-1]).all():
+            order = np.arange(len(keys))  # sorted already, as many files are
+        elif timestamps is None:
+            order = np.argsort(keys, kind="stable")
+        else:
+            order = np.lexsort((timestamps, keys))
         keys = keys[order]
         first = np.ones(len(keys), dtype=bool)
         first[1:] = keys[1:] != keys[:-1]
@@ -183,6 +188,7 @@ class Interactions:
             weights=np.concatenate([part.weights for part in parts if part.weights is not None])
             if has_weights
             else None,
+            n_duplicates=sum(part.n_duplicates for part in parts),
         )
 
     def to_csr(self) -> "scipy.sparse.csr_array[Any, tuple[int, int]]":

@@ -151,11 +151,6 @@ def from_frame(
             "Read a file with Interactions.read."
         ) from error
     table = native.collect() if isinstance(native, nw.LazyFrame) else native
-    if not isinstance(table, nw.DataFrame):
-        raise DataError(
-            f"frame must have columns; got {type(frame).__name__}. "
-            "Pass a frame with a column of users and one of items."
-        )
     where = f"{type(frame).__module__.partition('.')[0]} frame"
     chosen = choose_columns([str(name) for name in table.columns], asked, where)
     columns = {role: _to_polars(table[:, position]) for role, position in chosen.items()}

@@ -87,7 +87,7 @@ class TextRows:
         try:
             return self._parse([str(position) for position in sorted(wanted)], truncate=True)
         except pl.exceptions.PolarsError as error:
-            self._refuse_encoding(error)
+            self._refuse(error)
 
     def _parse(self, columns: list[str] | None, *, truncate: bool) -> pl.DataFrame:
         # a header of our own, so that a first line with too few fields does not define the table
@@ -101,18 +101,26 @@ class TextRows:
             truncate_ragged_lines=truncate,
         )
 
-    def _refuse_encoding(self, error: Exception) -> NoReturn:
+    def _refuse(self, error: Exception) -> NoReturn:
+        """Say what polars found wrong, and where."""
         try:
-            self._source.data.decode()
+            text = self._source.data.decode()
         except UnicodeDecodeError as bad:
             line = self._first_line + self._source.line_of(bad.start) - 1
             what = f"must be UTF-8 text; byte {self._source.data[bad.start]:#04x} is not"
-            raise PlacedError(
-                self._source.place(line), what, "Save the file as UTF-8 (iconv -f latin1 -t utf8)."
-            ) from error
-        raise PlacedError(
-            str(self._source.path), f"must be a table; {str(error).splitlines()[0]}", "Mend it or convert it."
-        ) from error
+            way_out = "Save the file as UTF-8 (iconv -f latin1 -t utf8)."
+            raise PlacedError(self._source.place(line), what, way_out) from error
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=self._separator, strict=True)
+        last_line = 0
+        try:
+            for _ in reader:
+                last_line = reader.line_num
+        except csv.Error as bad:
+            what = f"a field in double quotes must end with one, before the separator; {bad}"
+            way_out = "Close the quote, and double those inside."
+            raise PlacedError(self._source.place(self._first_line + last_line), what, way_out) from error
+        what = f"must be a table; {str(error).splitlines()[0]}"
+        raise PlacedError(str(self._source.path), what, "Mend it or convert it.") from error
 
     @cached_property
     def blank(self) -> NDArray[np.bool_]:

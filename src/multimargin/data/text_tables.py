@@ -78,7 +78,7 @@ def sniff(source: Source, asked: Mapping[str, Column], *, separator: str | None,
             f"separator must be one character or '::'; got {separator!r}",
             "Leave it out to have it found.",
         )
-    elif all(len(split_fields(line, separator)) < 2 for line in texts):
+    elif all(len(row) < 2 for row in split_lines(texts, separator)):
         found = _find_separator(source, texts)
         what = f"separator must split the lines into fields; {separator!r} splits none of them"
         raise PlacedError(
@@ -86,7 +86,7 @@ def sniff(source: Source, asked: Mapping[str, Column], *, separator: str | None,
             what,
             f"The file looks separated by {SEPARATORS[found]}: pass {found!r}, or leave it out.",
         )
-    fields = [split_fields(line, separator) for line in texts]
+    fields = split_lines(texts, separator)
     width = Counter(len(row) for row in fields).most_common(1)[0][0]
     first = [name.strip() for name in fields[0]]
     if header is None:
@@ -124,9 +124,8 @@ def guess_columns(source: Source, layout: Layout, asked: Mapping[str, Column]) -
     width = len(layout.names)
     chosen = {role: wanted for role, wanted in asked.items() if isinstance(wanted, int) and wanted is not False}
     if not {"user", "item"} <= chosen.keys():
-        sample = [
-            row for row in (split_fields(line, layout.separator) for _, line in source.head()) if len(row) == width
-        ]
+        rows = split_lines([line for _, line in source.head()], layout.separator)
+        sample = [row for row in rows if len(row) == width]
         columns = list(zip(*sample, strict=True))
         if width > 4 or _is_time(columns[1]) or any(chosen.get(role, 0) > 1 for role in ("user", "item")):
             what = f"a table without header must say which of its {width} columns are users and items"
@@ -143,20 +142,23 @@ def guess_columns(source: Source, layout: Layout, asked: Mapping[str, Column]) -
     return choose_columns(layout.names, {role: chosen.get(role, False) for role in ROLES}, str(source.path))
 
 
-def split_fields(line: str, separator: str) -> list[str]:
-    """Return the fields of one line, quotes taken off."""
-    if '"' in line and len(separator) == 1:
-        return next(csv.reader([line], delimiter=separator), [])
-    return line.split(separator)
+def split_lines(lines: Sequence[str], separator: str) -> list[list[str]]:
+    """Return the fields of each record, quotes taken off; a quoted field may go on over several lines."""
+    if len(separator) == 1 and any('"' in line for line in lines):
+        try:
+            return [row for row in csv.reader([f"{line}\n" for line in lines], delimiter=separator) if row]
+        except csv.Error:  # a quote that never ends; whoever reads the whole table names its line
+            pass
+    return [line.split(separator) for line in lines]
 
 
 def _find_separator(source: Source, lines: Sequence[str]) -> str:
     """Return the separator that gives all lines one number of fields, the more the better, a space last of all."""
     best, best_rank = "", (False, False, 0.0, 0)
     for separator in SEPARATORS:
-        counts = Counter(len(split_fields(line, separator)) for line in lines)
+        counts = Counter(map(len, split_lines(lines, separator)))
         width, agreeing = counts.most_common(1)[0]
-        share = agreeing / len(lines)
+        share = agreeing / counts.total()
         rank = (share > 0.5, separator != " ", share, width)  # dates and names hold spaces, so they come last
         if width > 1 and rank > best_rank:
             best, best_rank = separator, rank

@@ -29,6 +29,8 @@ def to_numbers(column: pl.Series) -> pl.Series:
     for candidate in (text.cast(pl.Int64, strict=False), _finite(text.cast(pl.Float64, strict=False))):
         if candidate.null_count() == missing:
             return candidate
+    # one spelling for all: polars takes the format of the first and knows no other
+    text = text.str.replace(r"^(\d{4}-\d\d-\d\d)[Tt]", "${1} ").str.replace(r"[Zz]$", "")
     moments = _seconds(text.str.to_datetime(strict=False, time_unit="us", time_zone="UTC"))
     numbers = _finite(text.cast(pl.Float64, strict=False))
     # numbers with a stray word stay numbers, dates with a stray word stay dates; the stray word is null in both
