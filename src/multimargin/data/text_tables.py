@@ -87,7 +87,9 @@ def sniff(source: Source, asked: Mapping[str, Column], *, separator: str | None,
             f"The file looks separated by {SEPARATORS[found]}: pass {found!r}, or leave it out.",
         )
     fields = split_lines(texts, separator)
-    width = Counter(len(row) for row in fields).most_common(1)[0][0]
+    width, agreeing = Counter(map(len, fields)).most_common(1)[0]
+    if width < 2 or 2 * agreeing <= len(fields):
+        width = len(fields[0])
     first = [name.strip() for name in fields[0]]
     if header is None:
         header = _has_header(source, fields, asked)
@@ -162,6 +164,12 @@ def _find_separator(source: Source, lines: Sequence[str]) -> str:
         rank = (share > 0.5, separator != " ", share, width)  # dates and names hold spaces, so they come last
         if width > 1 and rank > best_rank:
             best, best_rank = separator, rank
+    if (
+        not best_rank[0] and len(lines) > 1
+    ):  # nearly all lines are ragged: take the first one's word, and name the others
+        by_first = {mark: len(split_lines(lines[:1], mark)[0]) for mark in SEPARATORS if mark != " "}
+        best = max(by_first, key=lambda mark: by_first[mark])
+        best_rank = (by_first[best] > 1, False, 0.0, 0)
     if not best_rank[0]:
         what = f"lines must hold fields between {', '.join(SEPARATORS.values())}; no separator splits them evenly"
         way_out = f"Pass separator=... . The first line is {shown(lines[0], 80)}."

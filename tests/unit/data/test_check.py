@@ -33,29 +33,65 @@ def test_sound_data_has_a_clean_bill(found):
         (SOUND, {"separator": ";"}, "error: events.csv, line 1: separator must split the lines"),
         (SOUND, {"item": "itemid"}, "error: events.csv, line 1: item must name a column; there is no 'itemid'"),
         (SOUND + "u1,i2\n", {}, "error: events.csv, line 152: the line must have 3 fields as the header has; got 2"),
-        (SOUND + "u1,i2,3,4\n", {}, "error: events.csv, line 152: the line must have 3 fields as the header has; got 4"),
+        (
+            SOUND + "u1,i2,3,4\n",
+            {},
+            "error: events.csv, line 152: the line must have 3 fields as the header has; got 4",
+        ),
         (SOUND + ",i2,3\n", {}, "error: events.csv, line 152: user (column 'user_id') must hold an id; got nothing"),
         (SOUND + "u1,i2,x\n", {}, "error: events.csv, line 152: timestamp must be a number"),
         (SOUND + "u0,i0,1577836900\n", {}, "note: events.csv: 1 of 151 rows repeat an earlier pair"),
         (SOUND + SOUND.partition("\n")[2], {}, "warning: events.csv: 150 of 300 rows repeat an earlier pair"),
-        (SOUND + "u77,i1,1577836900\n", {}, "note: events.csv: 1 of 26 users have fewer than 5 interactions, 1 of them only one"),
+        (
+            SOUND + "u77,i1,1577836900\n",
+            {},
+            "note: events.csv: 1 of 26 users have fewer than 5 interactions, 1 of them only one",
+        ),
         (SOUND, {"min_items": 7}, "warning: events.csv: 25 of 25 users have fewer than 7"),
         (SOUND + "u1,i2 ,1577836900\n", {}, "warning: events.csv: 1 item ids begin or end with a space, such as 'i2 '"),
-        (SOUND + "U1,i2,1577836900\n", {}, "warning: events.csv: 2 user ids differ only by case or spaces, such as 'U1' and 'u1'"),
-        (SOUND + "07,i2,1577836900\n7,i2,1577836900\n", {}, "user ids differ only by zeros in front, such as '07' and '7'"),
+        (
+            SOUND + "U1,i2,1577836900\n",
+            {},
+            "warning: events.csv: 2 user ids differ only by case or spaces, such as 'U1' and 'u1'",
+        ),
+        (
+            SOUND + "07,i2,1577836900\n7,i2,1577836900\n",
+            {},
+            "user ids differ only by zeros in front, such as '07' and '7'",
+        ),
         (SOUND + "u1,7,1577836900\nu1,7.0,1577836900\n", {}, "item ids differ only by a '.0' at the end"),
         (SOUND + "u1,i30,0\n", {}, "warning: events.csv: 1 timestamps are 0 or negative"),
-        (SOUND + "u1,i30,1577836800000\n", {}, "warning: events.csv: the latest timestamp is 1577836800000, after the year 2100"),
+        (
+            SOUND + "u1,i30,1577836800000\n",
+            {},
+            "warning: events.csv: the latest timestamp is 1577836800000, after the year 2100",
+        ),
         (SOUND.replace(",1577", ",91577"), {}, None),
         ("user_id,item_id,timestamp\na,x,5\nb,y,5\n", {}, "warning: events.csv: all 2 timestamps are 5"),
-        ("user_id,item_id,rating\na,x,5\na,y,1\nb,y,4\n", {}, "note: events.csv: rating goes from 1 to 5, and every row counts"),
+        (
+            "user_id,item_id,rating\na,x,5\na,y,1\nb,y,4\n",
+            {},
+            "note: events.csv: rating goes from 1 to 5, and every row counts",
+        ),
         ("user_id,item_id,score\na,x,-1\na,y,1\n", {}, "warning: events.csv: score goes from -1 to 1"),
-        ("user_id,item_id\n" + "".join(f"{u},{i}\n" for u in range(30) for i in range(6)), {}, "100% of all pairs occur"),
+        (
+            "user_id,item_id\n" + "".join(f"{u},{i}\n" for u in range(30) for i in range(6)),
+            {},
+            "100% of all pairs occur",
+        ),
         ("user_id,item_id\n" + "".join(f"{u},{u % 6}\n" for u in range(30)), {}, "there are 6 items for 30 users"),
-        (SOUND + "".join(f"u{u},hit,1577836900\n" for u in range(25)), {}, "note: events.csv: item 'hit' is with 100% of the users"),
-        (SOUND + "".join(f"bot,i{i},1577836900\n" for i in range(1500)), {}, "user 'bot' has 1,500 interactions, over 100 times"),
+        (
+            SOUND + "".join(f"u{u},hit,1577836900\n" for u in range(25)),
+            {},
+            "note: events.csv: item 'hit' is with 100% of the users",
+        ),
+        (
+            SOUND + "".join(f"bot,i{i},1577836900\n" for i in range(1500)),
+            {},
+            "user 'bot' has 1,500 interactions, over 100 times",
+        ),
     ],
-)  # fmt: skip
+)
 def test_one_file(found, text, options, expected):
     lines = found({"events.csv": text}, **options)
     if expected is not None:

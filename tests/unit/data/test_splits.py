@@ -89,9 +89,9 @@ def test_random_split_is_fixed_by_the_seed_and_uniform():
 
 
 def test_global_randomness_is_left_alone(small):
-    state = np.random.get_state()[1].copy()
+    state = np.random.get_state()[1].copy()  # noqa: NPY002
     small.split(RandomPerUser(), rng=3)
-    assert (np.random.get_state()[1] == state).all()
+    assert (np.random.get_state()[1] == state).all()  # noqa: NPY002
 
 
 @given(ROWS, st.integers(0, 3), st.integers(0, 3))

@@ -72,16 +72,32 @@ def test_ids_become_integers_only_if_each_is_spelled_as_one(write, ids, expected
         ("ratings.csv", "userId,movieId,rating,timestamp\r\n1,31,2.5,978300760\r\n\r\n2,31,4,978302109", {}),
         ("ratings.dat", "1::31::2.5::978300760\n2::31::4::978302109\n", {}),
         ("u.data", "1\t31\t2.5\t978300760\n2\t31\t4\t978302109\n", {}),
-        ("x.inter", "user_id:token\titem_id:token\trating:float\ttimestamp:float\n1\t31\t2.5\t978300760\n2\t31\t4\t978302109\n", {}),
+        (
+            "x.inter",
+            "user_id:token\titem_id:token\trating:float\ttimestamp:float\n1\t31\t2.5\t978300760\n2\t31\t4\t978302109\n",
+            {},
+        ),
         ("x.csv", "rating;ts;item;user\n2.5;978300760;31;1\n4;978302109;31;2\n", {}),
         ("x.csv", "1|31|2.5|978300760\n2|31|4|978302109\n", {}),
         ("x.txt", "1 31 978300760 2.5\n2 31 978302109 4\n", {}),
-        ("x.csv", "who,what,stars,when\n1,31,2.5,978300760\n2,31,4,978302109\n", {"user": "who", "item": "what", "timestamp": "when"}),
-        ("x.csv", "a,b,c,d\n978300760,2.5,31,1\n978302109,4,31,2\n", {"user": 3, "item": 2, "weight": 1, "timestamp": 0, "header": True}),
-        ("x.csv", '"user_id","item_id","rating","timestamp","title"\n1,31,2.5,978300760,"a, ""b"""\n2,31,4,978302109,"c\nd"\n', {}),
+        (
+            "x.csv",
+            "who,what,stars,when\n1,31,2.5,978300760\n2,31,4,978302109\n",
+            {"user": "who", "item": "what", "timestamp": "when"},
+        ),
+        (
+            "x.csv",
+            "a,b,c,d\n978300760,2.5,31,1\n978302109,4,31,2\n",
+            {"user": 3, "item": 2, "weight": 1, "timestamp": 0, "header": True},
+        ),
+        (
+            "x.csv",
+            '"user_id","item_id","rating","timestamp","x"\n1,31,2.5,978300760,"a, ""b"""\n2,31,4,978302109,"c\nd"\n',
+            {},
+        ),
         ("x.csv", "﻿user_id,item_id,rating,date\n1,31,2.5,2000-12-31T22:12:40Z\n2,31,4,2000-12-31 22:35:09\n", {}),
     ],
-)  # fmt: skip
+)
 def test_layouts_are_found_out(write, name, text, options):
     log = Interactions.read(write(text, name), **options)
     assert pairs(log) == [(1, 31), (2, 31)]
@@ -134,35 +150,69 @@ HEADER = "user_id,item_id,timestamp\n"
         (HEADER + "a,x,1\nb,NaN,1\nc,,2\n", {}, r"line 3: item \(column 'item_id'\) .* got 'NaN', and in 1 more rows"),
         (HEADER + "a,x,1\nb,null,1\n", {}, "got 'null'"),
         (HEADER + 'a,"x\n",1\n\n,y,2\n', {}, r"line 5: user .* got nothing"),
-        (HEADER + "a,x,1\nb,y,soon\n", {}, r"line 3: timestamp must be a number or a date .* got 'soon'.*timestamp=False"),
+        (
+            HEADER + "a,x,1\nb,y,soon\n",
+            {},
+            r"line 3: timestamp must be a number or a date .* got 'soon'.*timestamp=False",
+        ),
         (HEADER + "a,x,2020-01-02\nb,y,soon\n", {}, r"line 3: timestamp must be .* got 'soon'"),
         (HEADER + "a,x,1\nb,y,inf\n", {}, r"line 3: timestamp must be .* got 'inf'"),
         (HEADER + "a,x,1\nb,y,\n", {}, r"line 3: timestamp must be .* got nothing"),
-        ("user_id,item_id,rating\na,x,good\n", {}, r"line 2: weight \(column 'rating'\) must be a finite number; got 'good'"),
+        (
+            "user_id,item_id,rating\na,x,good\n",
+            {},
+            r"line 2: weight \(column 'rating'\) must be a finite number; got 'good'",
+        ),
         ("user_id,item_id,rating\na,x,5\n", {"min_weight": 6}, "the largest weight is 5.0, got 6. Lower it"),
         (HEADER + "a,x,1\n", {"min_weight": 4}, "min_weight=4 must have weights"),
-        (HEADER + "a,x,1\n", {"item": "itemid"}, r"line 1: item must name a column; there is no 'itemid'\. Did you mean 'item_id'\? The columns there: user_id, item_id, timestamp"),
+        (
+            HEADER + "a,x,1\n",
+            {"item": "itemid"},
+            r"line 1: item must name a column; there is no 'itemid'\. Did you mean 'item_id'\? The columns there: ",
+        ),
         (HEADER + "a,x,1\n", {"item": 3}, "item must be a column from 0 to 2; got 3"),
-        (HEADER + "a,x,1\n", {"item": "user_id", "user": "user_id"}, "user and item must be two columns; both are 'user_id'"),
+        (
+            HEADER + "a,x,1\n",
+            {"item": "user_id", "user": "user_id"},
+            "user and item must be two columns; both are 'user_id'",
+        ),
         (HEADER + "a,x,1\n", {"user": False}, "user must name a column; got False"),
-        ("user_id,artikel\na,1\n", {}, r"none has a usual name\. Name it with item=\.\.\. \. The columns there: user_id, artikel"),
+        (
+            "user_id,artikel\na,1\n",
+            {},
+            r"none has a usual name\. Name it with item=\.\.\. \. The columns there: user_id, artikel",
+        ),
         ("user_id,itm_id\na,1\n", {}, r"Did you mean item='itm_id'\?"),
         ("user_id,item_id,x\na,1\nb,2\n", {}, r"line 1: the header must name 2 columns .* it names 3"),
-        ("user_id\titem_id\na\tx\n", {"separator": ","}, r"line 1: separator must split .* ',' splits none .* looks separated by tabs: pass '\\t'"),
+        (
+            "user_id\titem_id\na\tx\n",
+            {"separator": ","},
+            r"line 1: separator must split .* ',' splits none .* looks separated by tabs: pass '\\t'",
+        ),
         (HEADER, {"separator": ",,"}, r"separator must be one character or '::'; got ',,'"),
         ("alice\nbob\n", {}, r"no separator splits them evenly\. Pass separator=\.\.\. \. The first line is 'alice'"),
         ("alice,apple\nbob,pear\n", {}, r"nobody can tell whether .* 'alice,apple'\. Pass header=True or header=False"),
-        ("a,x,1\nb,y,2\n", {"user": "who", "header": False}, r"user='who' must name a column of a header; the file has none"),
-        ("0\t2010-10-19T23:55:27Z\t30.2\t-97.7\t22\n", {}, r"must say which of its 5 columns are users and items.*Pass user="),
+        (
+            "a,x,1\nb,y,2\n",
+            {"user": "who", "header": False},
+            r"user='who' must name a column of a header; the file has none",
+        ),
+        (
+            "0\t2010-10-19T23:55:27Z\t30.2\t-97.7\t22\n",
+            {},
+            r"must say which of its 5 columns are users and items.*Pass user=",
+        ),
         ("1,2020-01-02,7\n", {}, "must say which of its 3 columns"),
-        (b"user_id,item_id\na,x\nb,caf\xe9\n", {}, r"events\.csv, line 3: must be UTF-8 text; byte 0xe9 is not"),
+        (b"user_id,item_id\na,x\nb,\xe9\n", {}, r"events\.csv, line 3: must be UTF-8 text; byte 0xe9 is not"),
         ("user_id,item_id\na,x\n".encode("utf-16"), {}, "it is UTF-16. Save it as UTF-8"),
         (HEADER + "a,x,1\nb,y,2\n" * 9 + '"c,z,1\n' + "a,x,1\n" * 9, {}, r"line 20: a field in double quotes must end"),
+        (HEADER + '"c,z,1\na,x,1\n', {}, r"line 2: a field in double quotes must end"),
+        (HEADER + "a;x;1\nb;x;1;2\nc\n", {}, r"line 2: the line must have 3 fields as the header has; got 1"),
         (HEADER + 'a,x,1\n"c"c,z,1\n', {}, r"line 3: a field in double quotes must end with one, before the separator"),
         (b"PK\x03\x04...", {}, "it is a zip archive or spreadsheet. Unpack or convert it first"),
         (b"\x00\x01\x02", {}, "it is binary"),
     ],
-)  # fmt: skip
+)
 def test_each_wrong_file_ends_in_one_clear_line(write, text, options, message):
     with pytest.raises(DataError, match=message) as caught:
         Interactions.read(write(text), **options)
