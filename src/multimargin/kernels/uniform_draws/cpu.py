@@ -30,17 +30,19 @@ def uniform_negative(key, counter, n_items, seen):  # type: ignore[no-untyped-de
     return unseen_item(rank, seen)
 
 
+@numba.njit(cache=True)
+def uniform_row(key, place, n_items, seen, out):  # type: ignore[no-untyped-def]
+    """Fill ``out`` (N,) with the draws of the row at uint64 ``place``."""
+    counter = place * np.uint64(len(out))
+    for column in range(len(out)):
+        out[column] = uniform_negative(key, counter + np.uint64(column), n_items, seen)
+
+
 @numba.njit(cache=True, parallel=True)
 def _fill(users, key, offset, n_items, indptr, indices, result):  # type: ignore[no-untyped-def]
-    n = result.shape[1]
     for row in numba.prange(len(users)):
-        # 1. what the row's user has seen
         first, last = (indptr[users[row]], indptr[users[row] + 1]) if len(indptr) > 1 else (0, 0)
-        seen = indices[first:last]
-        # 2. its N draws, by their places
-        counter = (offset + np.uint64(row)) * np.uint64(n)
-        for column in range(n):
-            result[row, column] = uniform_negative(key, counter + np.uint64(column), n_items, seen)
+        uniform_row(key, offset + np.uint64(row), n_items, indices[first:last], result[row])
 
 
 def uniform_draws(
