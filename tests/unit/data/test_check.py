@@ -131,7 +131,7 @@ def test_quoted_tables_are_checked_likewise(found):
 def test_parts(found):
     lines = found(
         {
-            "train.csv": "user_id,item_id,timestamp\n1,10,100\n1,11,200\n2,10,300\n2,11,900\n",
+            "train.csv": "user_id,item_id,timestamp\n1,10,100\n1,11,500\n2,10,300\n2,11,900\n",
             "valid.csv": "user_id,item_id,timestamp\n1,12,500\n",
             "test.csv": "user_id,item_id,timestamp\n1,10,600\n1,12,600\n3,11,700\n",
         }

@@ -142,6 +142,9 @@ def test_a_folder_of_one_log(tmp_path):
     (tmp_path / "ratings.csv").write_text("userId,movieId\n1,1\n")
     (tmp_path / ".hidden.csv").write_text("")
     assert isinstance(read_any(tmp_path), Interactions)
+    (tmp_path / "movies.csv").unlink()
+    (tmp_path / "ratings.csv").rename(tmp_path / "mine.csv")
+    assert isinstance(read_any(tmp_path), Interactions)
     (tmp_path / "d.inter").write_text("user_id:token\titem_id:token\n1\t1\n2\t2\n")
     assert len(read_any(tmp_path)) == 2
 

@@ -60,7 +60,7 @@ def test_nothing_beats_the_truth_and_popularity_is_far_below():
 
 
 def test_draws_follow_the_scores():
-    data = make_synthetic(4000, 5, mean_interactions=1.0, taste_strength=0.0, popularity_exponent=1.0, rng=0)
+    data = make_synthetic(40_000, 5, mean_interactions=1.0, taste_strength=0.0, popularity_exponent=1.0, rng=0)
     assert (data.interactions.user_counts == 2).all()
     chance = np.exp(data.item_factors[:, -1].astype(float))
     chance /= chance.sum()
@@ -68,7 +68,7 @@ def test_draws_follow_the_scores():
     expected = [
         p + sum(q * p / (1 - q) for other, q in enumerate(chance) if other != item) for item, p in enumerate(chance)
     ]
-    assert data.interactions.item_counts / 4000 == pytest.approx(expected, abs=5 * 0.5 / np.sqrt(4000))
+    assert data.interactions.item_counts / 40_000 == pytest.approx(expected, abs=5 * 0.5 / np.sqrt(40_000))
 
 
 @pytest.mark.parametrize("held_out", [1, 3])

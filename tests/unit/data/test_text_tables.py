@@ -143,6 +143,7 @@ HEADER = "user_id,item_id,timestamp\n"
         (HEADER + "a,x,1\nb,y\n", {}, r"events\.csv, line 3: the line must have 3 fields as the header has; got 2\. "),
         (HEADER + "a,x,1\n\nb,y,1,2\n", {}, r"line 4: the line must have 3 fields .* got 4"),
         (HEADER + "b\na,x,1\nc,z,2\n", {}, r"line 2: the line must have 3 fields .* got 1"),
+        ("\n\na,1\nb,2\nc,2,2\n", {}, r"line 5: the line must have 2 fields as line 3 has; got 3"),
         ("a,1\nb,2\nc,2,2\n", {}, r"line 3: the line must have 2 fields as line 1 has; got 3"),
         (HEADER + '"a, b",x,1\n"c\nd",y,2\ne,z\n', {}, r"line 5: the line must have 3 fields .* got 2"),
         (HEADER + '"a, b",x,1\n"c\nd",y,2\ne,z,1,2\n', {}, r"line 5: the line must have 3 fields .* got 4"),

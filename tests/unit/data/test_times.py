@@ -22,13 +22,15 @@ SECONDS = np.array([1_577_836_800, 1_577_923_200])
         (["2020-01-01", "2020-01-02"], SECONDS.tolist()),
         (["2020-01-01 00:00:00", "2020-01-02T00:00:00Z"], SECONDS.tolist()),
         (["2020-01-01T02:00:00+02:00"], SECONDS.tolist()[:1]),
-        (["2020-01-01", "soon"], [SECONDS[0], None]),
+        (["2020-01-01", "soon"], [int(SECONDS[0]), None]),
         ([dt.date(2020, 1, 1)], SECONDS.tolist()[:1]),
-        ([dt.datetime(2020, 1, 1, 0, 0, 0, 250_000)], [SECONDS[0] + 0.25]),
+        ([dt.datetime(2020, 1, 1, 0, 0, 0, 250_000)], [float(SECONDS[0]) + 0.25]),
     ],
 )
 def test_to_numbers(values, expected):
-    assert to_numbers(pl.Series(values)).to_list() == expected
+    found = to_numbers(pl.Series(values)).to_list()
+    assert found == expected
+    assert list(map(type, found)) == list(map(type, expected))
 
 
 @pytest.mark.parametrize("factor", [1, 10**3, 10**6, 10**9])
