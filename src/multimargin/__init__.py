@@ -101,8 +101,8 @@ def __getattr__(name: str) -> object:
     if name not in _HOME_OF:
         raise AttributeError(f"module 'multimargin' has no attribute {name!r}")
     value = getattr(import_module(f"multimargin.{_HOME_OF[name]}"), name)
-    globals()[name] = value  # found at once the next time
-    return value
+    # found at once the next time; where a package has the name (evaluate), it stays, and can be called
+    return globals().setdefault(name, value)
 
 
 def __dir__() -> list[str]:

@@ -1,5 +1,6 @@
 """``multimargin data``: fetch known sets, check a file before anything trains, describe it in numbers."""
 
+import dataclasses
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -7,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from multimargin.cli import output
+from multimargin.errors import DataError
 
 app = typer.Typer(help="Fetch known data sets; check and describe files of your own.", no_args_is_help=False)
 
@@ -18,7 +20,7 @@ WeightOption = Annotated[str | None, typer.Option(metavar="COLUMN", help="Rating
 SeparatorOption = Annotated[str | None, typer.Option(help="Between fields, for instance ';' or '\\t'.")]
 HeaderOption = Annotated[bool | None, typer.Option("--header/--no-header", help="Does the first line name columns?")]
 MinWeightOption = Annotated[float | None, typer.Option(help="Keep interactions of at least this weight.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.command("fetch")
@@ -48,16 +50,17 @@ def check(
     min_weight: MinWeightOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Tell what is wrong or suspicious in a file; exit code 2 if it cannot be trained on."""
+    """Tell what is wrong or suspicious in a file, before anything trains; exit code 2 if something is wrong."""
     from multimargin.data.check import check_data
 
-    report = check_data(path, **_options(user, item, timestamp, weight, separator, header, min_weight))
+    findings = check_data(path, **_options(user, item, timestamp, weight, separator, header, min_weight))
     if as_json:
-        output.json_result(report.to_dict())
+        output.json_result([dataclasses.asdict(finding) for finding in findings])
     else:
-        output.result(str(report))
-    if not report.usable:
-        raise typer.Exit(2)
+        output.result("\n".join(map(str, findings)) or f"{path}: nothing wrong or suspicious was found")
+    errors = sum(finding.level == "error" for finding in findings)
+    if errors:
+        raise DataError(f"{path} must be put right first; errors found: {errors}.")
 
 
 @app.command("describe")

@@ -30,6 +30,7 @@ def demo(
     from multimargin.recipes.fit import fit_recipe
     from multimargin.recipes.recipe import Recipe
     from multimargin.recipes.run import Run
+    from multimargin.recommend import write_frames
 
     run, events = Run(to / "run"), to / "events.csv"
     if run.exists() and run.recipe().name != "demo":
@@ -42,13 +43,13 @@ def demo(
     )
     to.mkdir(parents=True, exist_ok=True)
     pairs = {"user_id": log.users.ids(log.user_index), "item_id": log.items.ids(log.indices)}
-    output.write_frame(pl.DataFrame(pairs), events)
+    write_frames(events, [pl.DataFrame(pairs)])
     if run.exists():
         shutil.rmtree(run.path)
     output.note("2. training with the Multi-Margin Loss (the first time, code is compiled: some 20 seconds)")
     fitted = fit_recipe(recipe, data=events, run=run.path)
     if fitted.training.stopped == "interrupted":
-        raise KeyboardInterrupt("interrupted")
+        raise output.Interruption("interrupted")
     output.note("3. ranking all items for every user, and comparing with held-out interactions")
     output.result(_comparison(fitted, synthetic))
     output.result("")

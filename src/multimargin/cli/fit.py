@@ -33,10 +33,13 @@ def fit(
     changes = list(overrides or [])
     if seed is not None:
         changes.append(f"seed={seed}")
-    fitted = fit_recipe(Recipe.load(recipe, changes), data=data, run=run, resume=resume, threads=threads)
+    try:
+        fitted = fit_recipe(Recipe.load(recipe, changes), data=data, run=run, resume=resume, threads=threads)
+    except KeyboardInterrupt as interruption:
+        raise output.Interruption(str(interruption) or "interrupted") from None
     where = fitted.run.path
     if fitted.training.stopped == "interrupted":
-        raise KeyboardInterrupt(
+        raise output.Interruption(
             f"interrupted after epoch {len(fitted.training.history)}; {where} can be used as it is, "
             "and the same command with --resume continues it"
         )

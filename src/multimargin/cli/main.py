@@ -59,7 +59,7 @@ def run(arguments: Sequence[str]) -> int:
     except BrokenPipeError:  # the reader of our results has gone: head, less
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except (KeyboardInterrupt, typer.Abort) as interruption:
+    except (output.Interruption, KeyboardInterrupt, typer.Abort) as interruption:
         output.error(str(interruption) or "interrupted")
         return _INTERRUPTED
     except MultiMarginError as problem:

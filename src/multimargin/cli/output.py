@@ -1,18 +1,18 @@
 """What the commands print: results on stdout, everything else on stderr."""
 
-import contextlib
-import errno
 import json
 import logging
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
-
-from multimargin import checks
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import polars as pl
+
+
+class Interruption(Exception):  # noqa: N818 - nobody's fault
+    """The user has ended the command; unlike a KeyboardInterrupt, its message survives typer."""
 
 
 def result(text: str) -> None:
@@ -64,54 +64,12 @@ def log_to_stderr() -> None:
     logger.propagate = False
 
 
-def frame_writer(path: Path | None) -> "Callable[[pl.DataFrame], None]":
-    """Return what writes a table to ``path``, without path as CSV to stdout; refuses before anything is computed.
+def frames_result(frames: "Iterable[pl.DataFrame]", to: Path | None) -> None:
+    """Write tables one after the other into a file by its suffix; without one, print them as CSV."""
+    if to is not None:
+        from multimargin.recommend import write_frames
 
-    Raises:
-        ArgumentError: the suffix is none of .parquet, .csv and .jsonl.
-    """
-    if path is None:
-        return lambda frame: result(frame.write_csv().rstrip("\n"))
-    _writer_of(path)
-    if not path.parent.is_dir():
-        raise NotADirectoryError(errno.ENOTDIR, "No such folder to write in", str(path.parent))
-
-    def write(frame: "pl.DataFrame") -> None:
-        write_frame(frame, path)
-        note(f"{len(frame):,} rows written to {path}")
-
-    return write
-
-
-def write_frame(frame: "pl.DataFrame", path: Path) -> None:
-    """Write a table by the suffix of ``path``, to a temporary name in the same folder that is then moved."""
-    write = _writer_of(path)
-    if path.exists() and not path.is_file():  # a pipe or device is written to, never replaced
-        with path.open("wb") as file:
-            write(frame, file)
+        note(f"{write_frames(to, frames):,} rows written to {to}")
         return
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            write(frame, file)
-        temporary.replace(path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        raise
-
-
-def _writer_of(path: Path) -> "Callable[[pl.DataFrame, BinaryIO], None]":
-    def as_parquet(frame: "pl.DataFrame", file: BinaryIO) -> None:
-        frame.write_parquet(file)
-
-    def as_csv(frame: "pl.DataFrame", file: BinaryIO) -> None:
-        file.write(frame.write_csv().encode())
-
-    def as_json_lines(frame: "pl.DataFrame", file: BinaryIO) -> None:
-        file.write(frame.write_ndjson().encode())
-
-    writers = {".parquet": as_parquet, ".csv": as_csv, ".jsonl": as_json_lines}
-    if path.suffix not in writers:
-        checks.fail("--output", f"end in {', '.join(writers)}", str(path), "For instance -o recs.parquet.")
-    return writers[path.suffix]
+    for number, frame in enumerate(frames):
+        sys.stdout.write(frame.write_csv(include_header=number == 0))

@@ -32,9 +32,8 @@ def recommend(
     """Print or write the best items of each user: user_id, item_id, score, rank."""
     from multimargin.recipes.run import load
 
-    writer = output.frame_writer(to)
-    model = load(run)
-    writer(model.recommend(None if users is None else ids(users, "user_id"), k=k, exclude_seen=exclude_seen))
+    some = None if users is None else ids(users, "user_id")
+    output.frames_result(load(run).recommend_blocks(some, k, exclude_seen=exclude_seen), to)
 
 
 def ids(text: str, column: str) -> "pl.Series":

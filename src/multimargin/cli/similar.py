@@ -26,5 +26,4 @@ def similar(
     """Print or write the items most similar to each given one."""
     from multimargin.recipes.run import load
 
-    writer = output.frame_writer(to)
-    writer(load(run).similar_items(ids(items, "item_id"), k=k))
+    output.frames_result([load(run).similar_items(ids(items, "item_id"), k)], to)

@@ -1,4 +1,4 @@
-"""Fit: data and objects go in, a trained recommender comes out; ``fit`` from Python, ``fit_recipe`` into a run folder."""
+"""Data and objects go in, a trained recommender comes out: ``fit`` from Python, ``fit_recipe`` into a run folder."""
 
 import datetime
 import logging
@@ -206,7 +206,8 @@ def fit_recipe(
             "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             "ended": "running",
         }
-        folder.write_info(info)
+        if not (resume and folder.checkpoint.exists()):  # what cannot go on stays as it was
+            folder.write_info(info)
         training = _train(recipe, objects, parts, folder, resume=resume, progress=progress)
         info["ended"] = training.stopped
         if training.stopped == "interrupted" and not folder.checkpoint.exists():
@@ -330,7 +331,8 @@ def evaluate_parts(model: Recommender, parts: Parts, recipe: Recipe, k: Sequence
 def _train(recipe: Recipe, objects: Objects, parts: Parts, folder: Run, *, resume: bool, progress: bool) -> Training:
     callback = None
     if parts.select is not None:
-        evaluator = Evaluator(parts.select, seen=parts.train, k=tuple(recipe.values["k"]))
+        values = recipe.values
+        evaluator = Evaluator(parts.select, seen=parts.train, k=tuple(values["k"]), protocol=values["protocol"])
         callback = _callback(evaluator)
     return objects.trainer.fit(
         parts.train,

@@ -65,7 +65,14 @@ def score_distributions(
     high = max(1.0, *(float(values.max()) for values in scores.values()))
     edges = np.linspace(low, high, _BINS + 1)
     for kind, values in scores.items():
-        axes.hist(values, bins=edges, density=True, histtype="stepfilled", alpha=0.5, label=f"{kind} ({len(values):,})")
+        axes.hist(
+            values,
+            bins=edges.tolist(),
+            density=True,
+            histtype="stepfilled",
+            alpha=0.5,
+            label=f"{kind} ({len(values):,})",
+        )
     for number, margin in enumerate(margins):
         axes.axvline(margin, color="black", linestyle="--", linewidth=1, label="margins" if number == 0 else None)
     axes.set(xlabel="score (cosine)", ylabel="density", yscale="log", title=title)

@@ -132,8 +132,9 @@ def canonical_metric(metric: object, k: Sequence[int]) -> str:
     for name in names:
         if str(metric).lower() == name.lower():
             return name
+    near = checks.nearest(metric, names)
     raise RecipeError(
-        f"metric must be one of {', '.join(METRICS)} @ one of k={list(k)}; got {metric!r}. {checks.nearest(metric, names)}"
+        f"metric must be one of {', '.join(METRICS)} @ one of k={list(k)}; got {metric!r}. {near}".rstrip()
     )
 
 
@@ -144,7 +145,7 @@ class _Loader(yaml.SafeLoader):
     """YAML in which 1e-4 is a number, as everywhere else, and a repeated key is an error."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key, deep=deep) for key, _ in node.value]  # type: ignore[no-untyped-call]
+        keys = [self.construct_object(key, deep=deep) for key, _ in node.value]
         for key in keys:
             if keys.count(key) > 1:
                 raise RecipeError(f"a recipe must name each key once; got {key!r} twice.")
@@ -201,7 +202,7 @@ def _parse_override(text: str) -> tuple[str, Any]:
         return key.strip(), yaml.load(value, Loader=_Loader)  # noqa: S506 - a SafeLoader
     except yaml.YAMLError:
         raise RecipeError(
-            f"the value of {key} must be YAML; got {value!r}. For instance loss.margins=[.7,.8,.9]."
+            f"{key} must be given as YAML; got {value!r}. For instance loss.margins=[.7,.8,.9]."
         ) from None
 
 
@@ -356,7 +357,7 @@ def _class_of(axis: str, name: str) -> Any:
     if not colon:
         near = checks.nearest(name, names)
         raise RecipeError(
-            f'{axis} must be one of {", ".join(sorted(names))}, or "package.module:Class"; got {name!r}. {near}'.rstrip()
+            f"{axis} must be one of {', '.join(sorted(names))}, or package.module:Class; got {name!r}. {near}".rstrip()
         )
     try:
         found = getattr(importlib.import_module(module), attribute)
@@ -432,7 +433,7 @@ def describe(kind: str) -> dict[str, str]:
 def first_sentence(documented: object) -> str:
     """Return the first sentence of a docstring, on one line."""
     text = " ".join((inspect.getdoc(documented) or "").split("\n\n")[0].split())
-    return re.split(r"(?<=[.:;])\s", text, maxsplit=1)[0].rstrip(".:;")
+    return re.split(r"(?<=\.)\s", text, maxsplit=1)[0].rstrip(".").replace("``", "")
 
 
 def _describe_recipe(values: Mapping[str, Any]) -> str:

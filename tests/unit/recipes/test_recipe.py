@@ -1,0 +1,164 @@
+import pytest
+import yaml
+
+from multimargin.data.splits import RandomPerUser
+from multimargin.errors import ArgumentError, RecipeError
+from multimargin.losses import BPRLoss, CosineContrastiveLoss, MultiMarginLoss
+from multimargin.recipes.recipe import FOLDER, Recipe, describe, recipe_names, schema
+
+PUBLISHED = [
+    f"{data}-mf-{loss}-{n}" for data in ("gowalla", "yelp2018") for loss in ("mml", "ccl") for n in (10, 100, 800)
+]
+
+
+def test_published_settings_are_shipped():
+    assert set(PUBLISHED) | {"demo", "mf-mml"} == set(recipe_names())
+
+
+@pytest.mark.parametrize("name", recipe_names())
+class TestEveryShippedRecipe:
+    def test_opens_with_the_command_that_runs_it(self, name):
+        first = (FOLDER / f"{name}.yaml").read_text().splitlines()[0]
+        assert first == ("# multimargin demo" if name == "demo" else f"# multimargin fit {name} --data PATH")
+
+    def test_builds(self, name):
+        objects = Recipe.load(name).build()
+        expected = CosineContrastiveLoss if "-ccl-" in name else MultiMarginLoss
+        assert type(objects.loss) is expected
+
+    def test_reads_back_as_it_was_written(self, name, tmp_path):
+        recipe = Recipe.load(name)
+        written = tmp_path / f"{name}.yaml"
+        written.write_text(recipe.to_yaml())
+        assert Recipe.load(written) == recipe
+        assert list(recipe.values) == list(schema())
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_published_values(name):
+    values = Recipe.load(name).values
+    data, _, loss, n = name.split("-")
+    gowalla = data == "gowalla"
+    assert (values["data"], values["protocol"], values["n_negatives"]) == (data, "paper", int(n))
+    assert values["learning_rate"] == 1e-4
+    assert values["batch_size"] == (256 if gowalla else 512)
+    assert values["weight_decay"] == (1e-8 if gowalla else 1e-9)
+    assert values["encoder"] == {"name": "mf", "embedding_dim": 64, "similarity": "cosine", "init_std": 1e-4}
+    assert (values["clip_norm"], values["dropout"], values["epochs"], values["seed"]) == (10.0, 0.1, 100, 2019)
+    assert values["metric"] == "Recall@20"
+    if loss == "ccl":
+        expected = {"name": "cosine-contrastive", "margin": 0.9, "pos_weight": 1.0, "neg_weight": 150.0}
+        assert values["stopping"]["patience"] == 3
+        assert values["schedule"]["factor"] == 0.1
+        assert values["schedule"]["min_learning_rate"] == 1e-6
+        assert values["schedule"]["restore_best"] is True
+    else:
+        expected = {
+            "name": "multi-margin",
+            "margins": [0.7, 0.8, 0.9] if gowalla else [0.6, 0.7, 0.8, 0.9],
+            "margin_weights": [0.1, 0.15, 0.75] if gowalla else [0.05, 0.15, 0.2, 0.6],
+            "pos_weight": 1.0,
+            "neg_weight": 700.0 if gowalla else 400.0,
+        }
+        assert values["stopping"] is None
+        assert values["schedule"] is None
+    assert values["loss"] == expected
+
+
+class TestOverrides:
+    def test_values_are_yaml(self):
+        values = Recipe.load(
+            "mf-mml", ["loss.margins=[.5,.6,.7]", "learning_rate=1e-3", "clip_norm=null", "epochs=5"]
+        ).values
+        assert values["loss"]["margins"] == [0.5, 0.6, 0.7]
+        assert (values["learning_rate"], values["clip_norm"], values["epochs"]) == (1e-3, None, 5)
+
+    @pytest.mark.parametrize("text", ["loss=bpr", "loss.name=bpr", "loss={name: bpr}"])
+    def test_another_class_starts_from_its_own_defaults(self, text):
+        recipe = Recipe.load("mf-mml", [text])
+        assert recipe.values["loss"] == {"name": "bpr"}
+        assert isinstance(recipe.build().loss, BPRLoss)
+
+    def test_a_class_is_chosen_before_its_values(self):
+        values = Recipe.load("mf-mml", ["loss.margin=.4", "loss=cosine-contrastive"]).values
+        assert values["loss"]["margin"] == 0.4
+
+    def test_a_part_that_was_off_is_turned_on(self):
+        assert Recipe.load("gowalla-mf-mml-10", ["stopping.patience=7"]).values["stopping"]["patience"] == 7
+
+    def test_classes_from_outside(self):
+        recipe = Recipe.load("mf-mml", ["split=multimargin.data.splits:RandomPerUser"])
+        assert recipe.values["split"] == {"name": "multimargin.data.splits:RandomPerUser", "valid": 0.1, "test": 0.2}
+        assert isinstance(recipe.strategy(), RandomPerUser)
+
+    def test_metric_in_any_case(self):
+        assert Recipe.load("mf-mml", ["metric=recall@50"]).values["metric"] == "Recall@50"
+
+    def test_one_cut_off(self):
+        assert Recipe.load("mf-mml", ["k=10", "metric=NDCG@10"]).values["k"] == [10]
+
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            ("epoch=5", "'epoch' is unknown. Did you mean 'epochs'?"),
+            ("loss.margin=[.7]", "'loss.margin' is unknown. Did you mean 'loss.margins'?"),
+            ("margins=[.7]", "'margins' is unknown. Did you mean 'loss.margins'?"),
+            ("stopping.patients=3", "Did you mean 'stopping.patience'?"),
+            ("loss=multimargin", "Did you mean 'multi-margin'?"),
+            ("loss=a.b:C", "loss must name a class that can be imported"),
+            ("loss=math:pi", "loss must name a class"),
+            ("loss=3", "loss must be a name"),
+            ("epochs", "an override must read key=value; got 'epochs'"),
+            ("loss.margins=[", "loss.margins must be given as YAML"),
+            ("stopping=3", "stopping must be a mapping or null"),
+            ("protocol=papr", "protocol must be one of honest, paper"),
+            ("metric=Recal@20", "metric must be one of"),
+            ("metric=Recall@10", "k=[20, 50]"),
+            ("k=[]", "k must be a list"),
+            ("read.users=a", "Did you mean 'read.user'?"),
+        ],
+    )
+    def test_what_is_wrong_is_said(self, text, message):
+        with pytest.raises(RecipeError) as caught:
+            Recipe.load("mf-mml", [text])
+        assert message in str(caught.value)
+
+    def test_constructors_check_their_values(self):
+        with pytest.raises(ArgumentError, match="margins must increase strictly"):
+            Recipe.load("mf-mml", ["loss.margins=[.9,.8,.7]"]).build()
+
+
+class TestFiles:
+    def test_unknown_name_names_the_nearest(self):
+        with pytest.raises(RecipeError, match="Did you mean 'gowalla-mf-mml-100'"):
+            Recipe.load("gowalla-mf-mml-1000")
+
+    def test_short_file_is_filled_in(self, tmp_path):
+        path = tmp_path / "mine.yaml"
+        path.write_text("loss: bpr\nlearning_rate: 1e-2\n")
+        recipe = Recipe.load(path)
+        assert recipe.name == "mine"
+        assert recipe.values["learning_rate"] == 1e-2
+        assert set(recipe.values) == set(schema())
+
+    @pytest.mark.parametrize("text", ["- 1\n", "epochs: [\n", "epochs: 1\nepochs: 2\n", ""])
+    def test_not_a_recipe(self, text, tmp_path):
+        path = tmp_path / "mine.yaml"
+        path.write_text(text)
+        with pytest.raises(RecipeError):
+            Recipe.load(path)
+
+    def test_resolved_recipe_is_plain_yaml(self):
+        assert yaml.safe_load(Recipe.load("demo").to_yaml())["loss"]["margins"] == [0.7, 0.8, 0.9]
+
+    def test_differences_leave_out_where_the_data_lies(self):
+        one, other = Recipe.load("mf-mml", ["data=a"]), Recipe.load("mf-mml", ["data=b", "epochs=3"])
+        assert one.differences(other) == ["epochs"]
+
+
+@pytest.mark.parametrize("kind", ["losses", "negatives", "encoders", "splits", "datasets", "recipes"])
+def test_everything_that_can_be_chosen_has_one_line(kind):
+    for name, line in describe(kind).items():
+        assert name
+        assert line
+        assert "\n" not in line
