@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
+from itertools import pairwise
 from numbers import Real
 from typing import NoReturn
 
@@ -69,7 +70,7 @@ def numbers(name: str, values: object) -> tuple[float, ...]:
 def increasing(name: str, values: Iterable[float], *, sort_alike: str) -> tuple[float, ...]:
     """Return ``values`` as a tuple if each is above the one before; ``sort_alike`` names what to reorder with it."""
     result = numbers(name, values)
-    if any(later <= earlier for earlier, later in zip(result, result[1:], strict=False)):
+    if any(later <= earlier for earlier, later in pairwise(result)):
         fail(name, "increase strictly", result, f"Sort them, {sort_alike} alike.")
     return result
 

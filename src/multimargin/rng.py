@@ -11,6 +11,7 @@ import numpy as np
 
 from multimargin import checks
 
+
 @dataclass(frozen=True)
 class CounterRng:
     """The randomness a negative sampler is handed: a stream's key and the place of the batch in it.
