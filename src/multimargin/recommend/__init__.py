@@ -1,1 +1,8 @@
-"""Recommend."""
+"""Recommendation: exact lists by outside ids, from two tables of vectors."""
+
+from multimargin.recommend.export import write_frames
+from multimargin.recommend.fold_in import fold_in
+from multimargin.recommend.recommender import Recommender
+from multimargin.recommend.top_k import Catalogue, SeenItems, normalised, top_k
+
+__all__ = ["Catalogue", "Recommender", "SeenItems", "fold_in", "normalised", "top_k", "write_frames"]

@@ -78,7 +78,7 @@ class Catalogue:
         candidates: NDArray[np.integer[Any]] | None = None,
         screen: Screen = "auto",
     ):
-        vectors = _table("item_vectors", vectors)
+        vectors = as_table("item_vectors", vectors)
         checks.choice("screen", screen, ("auto", "int8", "float32"))
         self.screen = fastest_screen() if screen == "auto" else screen
         self.n_items, self.dim = vectors.shape
@@ -137,7 +137,7 @@ def top_k(
         >>> top_k(np.eye(2, dtype=np.float32), np.eye(2, dtype=np.float32), 1)[0].tolist()
         [[0], [1]]
     """
-    user_vectors = _table("user_vectors", user_vectors)
+    user_vectors = as_table("user_vectors", user_vectors)
     catalogue = items if isinstance(items, Catalogue) else Catalogue(items)
     k = checks.positive_int("k", k)
     threads = get_threads() if threads is None else checks.positive_int("threads", threads)
@@ -172,6 +172,25 @@ def top_k(
     finally:
         torch.set_num_threads(torch_threads)  # a worker's setting is otherwise what later threads start with
     return index, score
+
+
+def as_table(name: str, vectors: NDArray[np.float32] | torch.Tensor) -> NDArray[np.float32]:
+    """Return ``vectors``, an array or a tensor, as a contiguous finite float32 matrix.
+
+    Raises:
+        ArgumentError: it is no matrix, or holds nan, inf or entries beyond 1e15; the message says ``name``.
+    """
+    if isinstance(vectors, torch.Tensor):
+        vectors = vectors.detach().cpu().numpy()
+    vectors = np.ascontiguousarray(vectors, dtype=np.float32)
+    if vectors.ndim != 2 or vectors.shape[1] == 0:
+        checks.fail(name, "be a matrix with one row each and at least one column", vectors.shape)
+    largest = max(float(vectors.max(initial=0)), -float(vectors.min(initial=0)))
+    if not largest <= _LARGEST:  # nan compares false
+        checks.fail(
+            name, f"be finite, within +-{_LARGEST:g}", largest, "Training has diverged; lower the learning rate."
+        )
+    return vectors
 
 
 def normalised(table: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -283,19 +302,6 @@ def _slack(dim: int) -> float:
     at most D * 2**-24 relative to the lengths, times sqrt(D) for rotations (Higham 2002, 3.1, 3.5); then roundings.
     """
     return (4 * dim * math.sqrt(dim) + 16) * 2.0**-24
-
-
-def _table(name: str, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return ``vectors`` as a contiguous finite float32 matrix."""
-    vectors = np.ascontiguousarray(vectors, dtype=np.float32)
-    if vectors.ndim != 2 or vectors.shape[1] == 0:
-        checks.fail(name, "be a matrix with one row each and at least one column", vectors.shape)
-    largest = max(float(vectors.max(initial=0)), -float(vectors.min(initial=0)))
-    if not largest <= _LARGEST:  # nan compares false
-        checks.fail(
-            name, f"be finite, within +-{_LARGEST:g}", largest, "Training has diverged; lower the learning rate."
-        )
-    return vectors
 
 
 def _read_only(array: NDArray[Any], dtype: type[np.generic]) -> NDArray[Any]:
