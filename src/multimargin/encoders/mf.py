@@ -14,7 +14,7 @@ from multimargin.encoders.base import Encoder, Similarity
 class MF(Encoder):
     r"""One free vector per user and per item.  Also known as: matrix factorisation, two embedding tables, id tower.
 
-    .. math:: s_{ui} = \frac{e_u^\top e_i}{\|e_u\|\,\|e_i\|} \;\text{(cosine)} \qquad s_{ui} = e_u^\top e_i \;\text{(dot)}
+    .. math:: s_{ui} = \frac{e_u^\top e_i}{\|e_u\|\,\|e_i\|} \text{ (cosine)} \qquad s_{ui} = e_u^\top e_i \text{ (dot)}
 
     Args:
         embedding_dim: D, 1 or more.
