@@ -210,8 +210,9 @@ class TestFit:
         assert result.code == 0
 
     def test_killed_and_resumed_is_as_never_killed(self, cli, trained, events, tmp_path, monkeypatch):
-        """Kill the process (as far as one test can: an exception no one expects) after the first epoch."""
+        """Die in the second epoch, with the first in the checkpoint."""
         from multimargin.evaluate import Evaluator
+        from multimargin.train import loop
 
         calls = []
         evaluate = Evaluator.__call__
@@ -224,6 +225,7 @@ class TestFit:
 
         fit = ["fit", "mf-mml", "--data", events, "--run", tmp_path / "run", *TINY]
         with monkeypatch.context() as patch, pytest.raises(RuntimeError, match="killed"):
+            patch.setattr(loop, "_CHECKPOINT_SECONDS", 0.0)
             patch.setattr(Evaluator, "__call__", die_at_second)
             cli(*fit)
         assert cli(*fit, "--resume").code == 0

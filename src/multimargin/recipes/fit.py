@@ -202,6 +202,7 @@ def fit_recipe(
             "items": parts.train.n_items,
             "interactions": len(parts.train),
             "threads": get_threads(),
+            "device": objects.trainer.device,
             **environment(),
             "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             "ended": "running",
@@ -210,7 +211,7 @@ def fit_recipe(
             folder.write_info(info)
         training = _train(recipe, objects, parts, folder, resume=resume, progress=progress)
         info["ended"] = training.stopped
-        if training.stopped == "interrupted" and not folder.checkpoint.exists():
+        if not training.history:
             raise KeyboardInterrupt(f"interrupted before the first epoch ended; nothing is left in {folder.path}")
         model = _recommender(objects.encoder, parts.known, {"recipe": recipe.name, "protocol": info["protocol"]})
         model.save(folder.model)
@@ -346,10 +347,11 @@ def _train(recipe: Recipe, objects: Objects, parts: Parts, folder: Run, *, resum
     )
 
 
-def _callback(evaluator: Evaluator) -> Callable[[Encoder], Mapping[str, float]]:
-    def evaluate(encoder: Encoder) -> Mapping[str, float]:
+def _callback(evaluator: Evaluator) -> Callable[[Encoder], Mapping[str, Any]]:
+    def evaluate(encoder: Encoder) -> Mapping[str, Any]:
         user_table, item_table = (table.detach().cpu().numpy() for table in encoder.tables())
-        return evaluator(user_table, item_table, encoder.similarity).metrics
+        metrics = evaluator(user_table, item_table, encoder.similarity).metrics
+        return {**metrics, "protocol": evaluator.protocol}  # goes with each row of metrics.jsonl
 
     return evaluate
 
