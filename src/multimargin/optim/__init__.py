@@ -1,1 +1,5 @@
-"""Optim."""
+"""Optimisers: rows touched only, the result of the dense one."""
+
+from multimargin.optim.lazy_adam import LazyAdam
+
+__all__ = ["LazyAdam"]

@@ -22,65 +22,58 @@ def unpack(keys: NDArray[np.uint64]) -> tuple[NDArray[np.int32], NDArray[np.floa
 
 
 @numba.njit(nogil=True, cache=True)
-def scan(product, largest, start, users, vectors, item_index, user_bounds, chunk_bounds, seen, lowest, keys):  # type: ignore[no-untyped-def]
+def scan(  # type: ignore[no-untyped-def]
+    product, largest, start, users, vectors, item_index, user_bounds, chunk_bounds, seen, lowest, keys
+):
     """Offer to each user's heap of ``keys`` (b, k) what the screened tile ``product`` (b, t) does not rule out."""
     unit, rounded_length, user_residual, slack = user_bounds  # (b,) each
-    chunk_length = chunk_bounds[2]
+    chunk_unit, chunk_residual, chunk_length = chunk_bounds  # (n_chunks,) each
     indptr, indices, rows = seen
     n_chunks = product.shape[1] // CHUNK
     limits = np.empty(n_chunks, product.dtype)  # writing to it casts; towards zero is the safe side for whole numbers
+    passing = np.empty(product.shape[1] + 1, np.int64)
+    near = np.empty(product.shape[1], np.float32)
     exact = np.empty(1, np.float32)
     exact_bits = exact.view(np.uint32)
-    passing = np.empty(CHUNK, np.int64)
     for user in range(product.shape[0]):
-        first, last = indptr[rows[user]], indptr[rows[user] + 1]
-        bounds = (unit[user], rounded_length[user], user_residual[user])
-        _set_limits(limits, largest, 0, lowest[user], bounds, chunk_bounds, start // CHUNK)
+        # 1. each chunk's least screened value with which a pair can still reach the list
         for chunk in range(n_chunks):
-            # 1. how many pass, without branches
+            place = start // CHUNK + chunk
+            error = rounded_length[user] * chunk_residual[place] + user_residual[user] * chunk_length[place]
+            least = (lowest[user] - error) * unit[user] * chunk_unit[place]
+            least = least if least > -largest else -largest
+            limits[chunk] = least if least < largest else largest
+        # 2. which pairs pass: a count without branches, then positions where the count is not 0
+        n_passing = 0
+        for chunk in range(n_chunks):
             at = chunk * CHUNK
-            bound = limits[chunk]
-            n_passing = 0
+            limit = limits[chunk]
+            count = 0
             for offset in range(CHUNK):
-                n_passing += product[user, at + offset] >= bound
-            if n_passing == 0:
+                count += product[user, at + offset] >= limit
+            if count > 0:
+                for offset in range(CHUNK):
+                    passing[n_passing] = start + at + offset
+                    n_passing += product[user, at + offset] >= limit
+        # 3. their scores in float32, without branches, so that the processor fetches many rows at once
+        for each in range(n_passing):
+            near[each] = _near(users, user, vectors, passing[each])
+        # 4. near enough? seen? then the exact score
+        first, last = indptr[rows[user]], indptr[rows[user] + 1]
+        for each in range(n_passing):
+            position = passing[each]
+            if near[each] < lowest[user] - slack[user] * chunk_length[position // CHUNK]:
                 continue
-            # 2. which
-            n_passing = 0
-            for offset in range(CHUNK):
-                passing[n_passing] = start + at + offset
-                n_passing += product[user, at + offset] >= bound
-            # 3. the few that remain: near enough in float32? seen? then the exact score
-            length = chunk_length[start // CHUNK + chunk]
-            known = lowest[user]
-            for each in range(n_passing):
-                position = passing[each]
-                if _near(users, user, vectors, position) < lowest[user] - slack[user] * length:
-                    continue
-                item = item_index[position]
-                if item < 0 or _contains(indices, first, last, item):  # a row of padding, or a seen item
-                    continue
-                exact[0] = np.float32(_exact(users, user, vectors, position)) + np.float32(0)  # -0 becomes 0
-                key = _key(exact_bits[0], item)
-                if key > keys[user, 0]:
-                    _replace_lowest(keys, user, key)
-                    if keys[user, 0] != 0:
-                        exact_bits[0] = _bits(keys[user, 0])
-                        lowest[user] = exact[0]
-            if lowest[user] > known:
-                _set_limits(limits, largest, chunk + 1, lowest[user], bounds, chunk_bounds, start // CHUNK)
-
-
-@numba.njit(nogil=True, cache=True)
-def _set_limits(limits, largest, begin, lowest, bounds, chunk_bounds, place):  # type: ignore[no-untyped-def]
-    """Set each chunk's least screened value with which a pair can still reach the list of this user."""
-    unit, rounded_length, residual = bounds
-    chunk_unit, chunk_residual, chunk_length = chunk_bounds
-    for chunk in range(begin, len(limits)):
-        error = rounded_length * chunk_residual[place + chunk] + residual * chunk_length[place + chunk]
-        least = (lowest - error) * unit * chunk_unit[place + chunk]
-        least = least if least > -largest else -largest
-        limits[chunk] = least if least < largest else largest
+            item = item_index[position]
+            if item < 0 or _contains(indices, first, last, item):  # a row of padding, or a seen item
+                continue
+            exact[0] = np.float32(_exact(users, user, vectors, position)) + np.float32(0)  # -0 becomes 0
+            key = _key(exact_bits[0], item)
+            if key > keys[user, 0]:
+                _replace_lowest(keys, user, key)
+                if keys[user, 0] != 0:
+                    exact_bits[0] = _bits(keys[user, 0])
+                    lowest[user] = exact[0]
 
 
 @numba.njit(inline="always")

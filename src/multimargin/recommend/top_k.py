@@ -24,6 +24,7 @@ with torch held to one thread of its own.
 import functools
 import math
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -258,8 +259,8 @@ def _rank_block(
     chunk_bounds = (1 / catalogue.step.astype(np.float64), catalogue.residual, catalogue.length)
     lowest = np.full(len(users), -np.inf)
     keys = np.zeros((len(users), index.shape[1]), dtype=np.uint64)
-    for start in range(0, len(catalogue.screened), _TILE):
-        tile = right[start : start + _TILE]
+    for start, stop in _tiles(len(catalogue.screened)):
+        tile = right[start:stop]
         product = buffer[: len(users) * len(tile)].view(len(users), len(tile))
         multiply(left, tile.t(), out=product)
         scan(
@@ -276,6 +277,14 @@ def _rank_block(
             keys,
         )
     index[:], score[:] = unpack(np.sort(keys, axis=1)[:, ::-1])
+
+
+def _tiles(n: int) -> Iterator[tuple[int, int]]:
+    """Return bounds of tiles: the first are small, for the k-th score rises fast there, and is looked at tile by tile."""
+    start, size = 0, CHUNK
+    while start < n:
+        yield start, min(start + size, n)
+        start, size = start + size, min(max(start + size, CHUNK), _TILE)
 
 
 def _rounded(vectors: NDArray[np.float32], step: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float64]]:

@@ -8,7 +8,7 @@ from multimargin.kernels.draws import below, bits
 
 
 @numba.njit(cache=True, inline="always")
-def unseen_item(rank, seen):  # type: ignore[no-untyped-def]
+def unseen_item(rank, seen):
     """Return the item of int64 ``rank`` (from 0) among those not in ``seen``, a 1-d array of increasing items."""
     low, high = 0, len(seen)  # the answer j = #{j : seen[j] - j <= rank} is in [low, high]
     while low < high:
@@ -21,7 +21,7 @@ def unseen_item(rank, seen):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, inline="always")
-def uniform_negative(key, counter, n_items, seen):  # type: ignore[no-untyped-def]
+def uniform_negative(key, counter, n_items, seen):
     """Return draw number ``counter`` of stream ``key`` (both uint64): an int64 item in [0, n_items) not in ``seen``.
 
     ``seen`` is a 1-d array of increasing items, shorter than ``n_items``; empty to draw from all items.
@@ -31,7 +31,7 @@ def uniform_negative(key, counter, n_items, seen):  # type: ignore[no-untyped-de
 
 
 @numba.njit(cache=True)
-def uniform_row(key, place, n_items, seen, out):  # type: ignore[no-untyped-def]
+def uniform_row(key, place, n_items, seen, out):
     """Fill ``out`` (N,) with the draws of the row at uint64 ``place``."""
     counter = place * np.uint64(len(out))
     for column in range(len(out)):
@@ -39,7 +39,7 @@ def uniform_row(key, place, n_items, seen, out):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, parallel=True)
-def _fill(users, key, offset, n_items, indptr, indices, result):  # type: ignore[no-untyped-def]
+def _fill(users, key, offset, n_items, indptr, indices, result):
     for row in numba.prange(len(users)):
         first, last = (indptr[users[row]], indptr[users[row] + 1]) if len(indptr) > 1 else (0, 0)
         uniform_row(key, offset + np.uint64(row), n_items, indices[first:last], result[row])

@@ -1,0 +1,38 @@
+"""Arithmetic on single rows: passed as slices, so that the compiler knows they are contiguous and vectorises them."""
+
+import numba
+import numpy as np
+
+# sums may be reordered and contracted, but no reciprocal approximations and no assumptions about infinities
+FAST = {"reassoc", "contract", "nsz"}
+TINY = np.float32(1e-12)  # the smallest norm torch.nn.functional.normalize divides by
+
+
+@numba.njit(cache=True, fastmath=FAST)
+def dot(a, b):
+    """Return the float32 dot product of two (D,) rows."""
+    total = np.float32(0)
+    for d in range(a.shape[0]):
+        total += a[d] * b[d]
+    return total
+
+
+@numba.njit(cache=True, fastmath=FAST)
+def add_scaled(out, factor, row):
+    """Add ``factor * row`` to ``out``, both (D,)."""
+    for d in range(out.shape[0]):
+        out[d] += factor * row[d]
+
+
+@numba.njit(cache=True, fastmath=FAST)
+def inverse_norm(row):
+    """Return 1 / max(|row|, 1e-12), float32."""
+    return np.float32(1) / max(np.sqrt(dot(row, row)), TINY)
+
+
+@numba.njit(cache=True, fastmath=FAST)
+def through_normalisation(gradient, row, inverse):
+    """Turn the gradient of ``row * inverse`` (a unit vector) into the gradient of ``row``, in place."""
+    along = dot(gradient, row) * inverse * inverse
+    for d in range(row.shape[0]):
+        gradient[d] = (gradient[d] - along * row[d]) * inverse

@@ -1,0 +1,211 @@
+"""Two ways to train on a stretch of an epoch: step by step for anything, compiled for tables with a margin loss."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from multimargin.data.interactions import Interactions
+from multimargin.encoders.base import Encoder
+from multimargin.errors import ArgumentError
+from multimargin.kernels.draws import dropout_scale
+from multimargin.kernels.fused_epoch import FusedEpoch
+from multimargin.kernels.sampled_scores import sampled_scores
+from multimargin.losses.base import Loss
+from multimargin.negatives import UniformNegatives
+from multimargin.negatives.base import NegativeSampler
+from multimargin.optim import LazyAdam
+from multimargin.rng import CounterRng
+
+ENGINES = ("auto", "fused", "steps")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Everything an engine needs; built by the loop.
+
+    Args:
+        train: the interactions.
+        encoder: built, on its device.
+        loss: on the same device.
+        negatives: built.
+        optimizer: of the encoder's (and the loss's) parameters.
+        n_negatives: N.
+        batch_size: B.
+        clip_norm: bound on the gradient's global norm, or None.
+        dropout: of the normalised user vector.
+        negatives_key: stream of the negatives.
+        dropout_key: stream of the dropout.
+    """
+
+    train: Interactions
+    encoder: Encoder
+    loss: Loss
+    negatives: NegativeSampler
+    optimizer: LazyAdam
+    n_negatives: int
+    batch_size: int
+    clip_norm: float | None
+    dropout: float
+    negatives_key: int
+    dropout_key: int
+
+
+class Engine(ABC):
+    """Trains on stretches of shuffled interactions."""
+
+    @abstractmethod
+    def run(self, order: NDArray[np.int64], start: int, stop: int, *, place: int) -> float:
+        """Train on interactions ``order[start:stop]`` in batches and return the sum of their losses.
+
+        ``place`` is where ``order[0]`` stands in the streams of negatives and dropout.
+        """
+
+
+def choose_engine(name: str, setting: Setting) -> Engine:
+    """Return the engine called ``name``; "auto" takes the compiled one where it applies.
+
+    Raises:
+        ArgumentError: "fused" was asked for and does not apply; the message says why.
+    """
+    why_not = _why_not_fused(setting)
+    if name == "fused" and why_not:
+        raise ArgumentError(f"engine must be 'auto' or 'steps' here; got 'fused'. {why_not}")
+    return Steps(setting) if name == "steps" or why_not else Fused(setting)
+
+
+def _why_not_fused(setting: Setting) -> str:
+    if not setting.encoder.is_table:
+        return f"{type(setting.encoder).__name__} computes its tables."
+    if setting.loss.hinges() is None:
+        return f"{type(setting.loss).__name__} is not a sum of hinges."
+    if not isinstance(setting.negatives, UniformNegatives):
+        return f"{type(setting.negatives).__name__} is not drawn inside the kernel."
+    table = setting.encoder.tables()[0]
+    if table.device.type != "cpu" or table.dtype != torch.float32:
+        return f"The tables are {table.dtype} on {table.device}."
+    return ""
+
+
+class Fused(Engine):
+    """The compiled engine: everything of a step in one kernel."""
+
+    def __init__(self, setting: Setting):
+        hinges = setting.loss.hinges()
+        if hinges is None or not isinstance(setting.negatives, UniformNegatives):
+            raise ArgumentError(_why_not_fused(setting))
+        user_table, item_table = setting.encoder.tables()
+        self.setting = setting
+        self._kernel = FusedEpoch(
+            user_table,
+            item_table,
+            setting.optimizer.rows_of(user_table),
+            setting.optimizer.rows_of(item_table),
+            setting.optimizer.schedule,
+            pair_users=setting.train.user_index,
+            pair_items=setting.train.indices,
+            cosine=setting.encoder.similarity == "cosine",
+            positive_slope=hinges.positive_slope,
+            margins=hinges.margins,
+            slopes=hinges.slopes,
+            n_negatives=setting.n_negatives,
+            negatives_key=setting.negatives_key,
+            dropout_key=setting.dropout_key,
+            dropout=setting.dropout,
+            clip_norm=setting.clip_norm,
+            weight_decay=setting.optimizer.options["weight_decay"],
+            seen=setting.negatives.excluded() if setting.negatives.exclude_seen else None,
+        )
+        setting.negatives.require_unseen(np.flatnonzero(setting.train.user_counts))
+
+    def run(self, order: NDArray[np.int64], start: int, stop: int, *, place: int) -> float:
+        """Train on the stretch in one call."""
+        rate = self.setting.optimizer.options["lr"]
+        return self._kernel.run(order, start, stop, place=place, batch_size=self.setting.batch_size, learning_rate=rate)
+
+
+class Steps(Engine):
+    """The general engine: one step at a time, any encoder, loss and sampler, on any device."""
+
+    def __init__(self, setting: Setting):
+        self.setting = setting
+        self._parameters = [p for group in setting.optimizer.param_groups for p in group["params"]]
+        self._device = setting.encoder.tables()[0].device
+
+    def run(self, order: NDArray[np.int64], start: int, stop: int, *, place: int) -> float:
+        """Train on the stretch, batch by batch."""
+        total = 0.0
+        for first in range(start, stop, self.setting.batch_size):
+            pairs = order[first : min(first + self.setting.batch_size, stop)]
+            total += self._step(pairs, place + first) * len(pairs)
+        return total
+
+    def _step(self, pairs: NDArray[np.int64], place: int) -> float:
+        s = self.setting
+        # 1. who, what, and against what
+        users = s.train.user_index[pairs].astype(np.int64)  # (B,)
+        positives = s.train.indices[pairs].astype(np.int64)  # (B,)
+        drawn = s.negatives.sample(users, positives, s.n_negatives, rng=CounterRng(s.negatives_key, place))
+        u, i, j = (self._tensor(array) for array in (users, positives, drawn.index))
+        # 2. the rows about to be read, as dense Adam would have them
+        if s.encoder.is_table:
+            user_table, item_table = s.encoder.tables()
+            s.optimizer.catch_up(user_table, u)
+            s.optimizer.catch_up(item_table, torch.cat((i, j.flatten())))
+        # 3. scores, loss, gradient
+        user_table, item_table = s.encoder.tables()
+        pos_scores, neg_scores = sampled_scores(
+            user_table,
+            item_table,
+            u,
+            i,
+            j,
+            similarity=s.encoder.similarity,
+            query_scale=self._dropout(len(pairs), user_table.shape[1], place),
+            sparse=s.encoder.is_table,
+        )
+        extras: dict[str, Any] = {}
+        if drawn.mask is not None:
+            extras["mask"] = self._tensor(drawn.mask)
+        if "log_q" in s.loss.needs and drawn.log_q is not None:
+            extras["log_q"] = self._tensor(drawn.log_q)
+        loss = s.loss(pos_scores, neg_scores, **extras)
+        loss.backward()
+        # 4. move
+        if s.clip_norm is not None:
+            clip_global_norm(self._parameters, s.clip_norm)
+        s.optimizer.step()
+        s.optimizer.zero_grad()
+        return float(loss.detach())
+
+    def _tensor(self, array: NDArray[Any]) -> Tensor:
+        return torch.from_numpy(array).to(self._device)
+
+    def _dropout(self, rows: int, dim: int, place: int) -> Tensor | None:
+        if self.setting.dropout == 0:
+            return None
+        scale = dropout_scale(self.setting.dropout_key, place, rows, dim, self.setting.dropout)
+        return self._tensor(scale)
+
+
+def clip_global_norm(parameters: list[Tensor], bound: float) -> None:
+    """Scale all gradients, sparse ones too, so that their joint norm is at most ``bound`` (as ``clip_grad_norm_``)."""
+    values = []
+    for parameter in parameters:
+        gradient = parameter.grad
+        if gradient is None:
+            continue
+        if gradient.is_sparse:
+            parameter.grad = gradient = gradient.coalesce()  # a coalesced one shares its values, so scaling them counts
+            gradient = gradient.values()
+        values.append(gradient)
+    if not values:
+        return
+    total = torch.stack([value.double().square().sum() for value in values]).sum().sqrt()
+    factor = (bound / (total + 1e-6)).clamp(max=1.0)
+    for value in values:
+        value.mul_(factor.to(value.dtype))

@@ -1,0 +1,319 @@
+"""The only training loop: epochs, evaluation, the best weights, stopping, interruption, resumption."""
+
+import copy
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from multimargin import checks
+from multimargin.data.interactions import Interactions
+from multimargin.encoders.base import Encoder
+from multimargin.errors import CheckpointError, DataError, DeviceError
+from multimargin.losses.base import Loss
+from multimargin.negatives.base import NegativeSampler
+from multimargin.optim import LazyAdam
+from multimargin.rng import Streams
+from multimargin.train import checkpoint
+from multimargin.train.engines import ENGINES, Engine, Setting, choose_engine
+from multimargin.train.progress import Progress
+from multimargin.train.stopping import EarlyStopping, ReduceOnPlateau
+
+Evaluate = Callable[[Encoder], Mapping[str, float]]
+_STRETCHES = 20  # an epoch runs in so many calls, so that progress shows and Ctrl-C is heard
+_CHECKPOINT_SECONDS = 30.0  # an interruption costs at most this much work, plus an epoch
+
+
+@dataclass
+class _State:
+    """What a run remembers between epochs; goes into the checkpoint as JSON."""
+
+    epoch: int = 0
+    learning_rate: float = 0.0
+    best_epoch: int = 0
+    best_value: float | None = None
+    waited: int = 0
+    stopped_early: bool = False
+    history: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Training:
+    """How a training went.
+
+    Args:
+        history: one dict per epoch: ``epoch``, ``loss``, ``learning_rate``, ``train_seconds`` and, where it was
+            evaluated, ``eval_seconds`` and the metrics.
+        best_epoch: whose weights the encoder has now; counted from 1; 0 if no epoch was finished.
+        best_value: the chosen metric there; None if nothing was evaluated.
+        stopped: "finished" all epochs, "early" by the stopping rule, or "interrupted" from outside.
+    """
+
+    history: list[dict[str, Any]]
+    best_epoch: int
+    best_value: float | None
+    stopped: Literal["finished", "early", "interrupted"]
+
+
+class Trainer:
+    """Trains any encoder with any loss and negative sampler.
+
+    Args:
+        n_negatives: N, negatives per positive, 1 or more.
+        learning_rate: of Adam, above 0.
+        weight_decay: times the row, added to the gradient of rows that have one, 0 or more.
+        batch_size: B, positives per step, 1 or more.
+        epochs: passes over the interactions, 1 or more.
+        clip_norm: bound on the gradient's global norm, above 0; None: not clipped.
+        dropout: probability with which an entry of the user vector is zeroed after normalising, in [0, 1).
+        metric: what the best epoch is chosen by; more is better.
+        evaluate_every: epochs between evaluations, 1 or more; the last epoch is always evaluated.
+        stopping: when to stop early; None: never.
+        schedule: when to lower the learning rate; None: never.
+        engine: "auto", "fused" (tables, margin losses, uniform negatives, CPU) or "steps" (anything).
+        device: "auto" (a GPU if there is one), "cpu" or "cuda".
+        seed: of every stream of randomness, 0 or more.
+
+    Raises:
+        ArgumentError: an argument breaks its rule.
+        DeviceError: the device asked for is not there.
+    """
+
+    def __init__(
+        self,
+        *,
+        n_negatives: int = 100,
+        learning_rate: float = 1e-3,
+        weight_decay: float = 0.0,
+        batch_size: int = 256,
+        epochs: int = 100,
+        clip_norm: float | None = 10.0,
+        dropout: float = 0.1,
+        metric: str = "NDCG@20",
+        evaluate_every: int = 1,
+        stopping: EarlyStopping | None = None,
+        schedule: ReduceOnPlateau | None = None,
+        engine: str = "auto",
+        device: str = "auto",
+        seed: int = 0,
+    ):
+        self.n_negatives = checks.positive_int("n_negatives", n_negatives)
+        self.learning_rate = checks.positive("learning_rate", learning_rate)
+        self.weight_decay = checks.not_negative("weight_decay", weight_decay)
+        self.batch_size = checks.positive_int("batch_size", batch_size)
+        self.epochs = checks.positive_int("epochs", epochs)
+        self.clip_norm = None if clip_norm is None else checks.positive("clip_norm", clip_norm)
+        self.dropout = checks.fraction("dropout", dropout)
+        self.metric = metric
+        self.evaluate_every = checks.positive_int("evaluate_every", evaluate_every)
+        self.stopping = stopping
+        self.schedule = schedule
+        self.engine = checks.choice("engine", engine, ENGINES)
+        self.device = find_device(device)
+        self.seed = checks.at_least("seed", seed, 0)
+
+    def fit(
+        self,
+        train: Interactions,
+        *,
+        encoder: Encoder,
+        loss: Loss,
+        negatives: NegativeSampler,
+        evaluate: Evaluate | None = None,
+        run: Path | None = None,
+        resume: bool = False,
+        progress: bool = True,
+    ) -> Training:
+        """Train ``encoder`` in place; afterwards it has the best epoch's weights (the last, if nothing is evaluated).
+
+        Args:
+            train: interactions to learn from, at least one.
+            encoder: built here for ``train``.
+            loss: what is minimised.
+            negatives: built here for ``train``.
+            evaluate: called with the encoder after an epoch, returns metrics by name, ``self.metric`` among them.
+            run: folder for ``metrics.jsonl`` and ``checkpoints/last.safetensors``; None: nothing is written.
+            resume: go on from the checkpoint in ``run``, to the same numbers as if never interrupted.
+            progress: show a progress bar on stderr.
+
+        Raises:
+            DataError: ``train`` is empty.
+            CheckpointError: ``resume``, and there is no usable checkpoint for this encoder.
+        """
+        if not len(train):
+            raise DataError("training data must hold at least one interaction; got none. Check the split and filters.")
+        streams = Streams(self.seed)
+        encoder.build(train, rng=streams.generator("init"))
+        encoder.to(self.device)
+        loss.to(self.device)
+        negatives.build(train)
+        parameters = [p for module in (encoder, loss) for p in module.parameters() if p.requires_grad]
+        optimizer = LazyAdam(parameters, lr=self.learning_rate, weight_decay=self.weight_decay)
+        session = _Session(self, train, encoder, optimizer, evaluate, run)
+        session.start(resume=resume)
+        setting = Setting(
+            train=train,
+            encoder=encoder,
+            loss=loss,
+            negatives=negatives,
+            optimizer=optimizer,
+            n_negatives=self.n_negatives,
+            batch_size=self.batch_size,
+            clip_norm=self.clip_norm,
+            dropout=self.dropout,
+            negatives_key=streams.key("negatives"),
+            dropout_key=streams.key("dropout"),
+        )
+        return session.run(choose_engine(self.engine, setting), streams, progress=progress)
+
+
+class _Session:
+    """One training under way."""
+
+    def __init__(
+        self,
+        trainer: Trainer,
+        train: Interactions,
+        encoder: Encoder,
+        optimizer: LazyAdam,
+        evaluate: Evaluate | None,
+        run: Path | None,
+    ):
+        self.trainer, self.train, self.encoder, self.optimizer = trainer, train, encoder, optimizer
+        self.evaluate, self.folder = evaluate, run
+        self.state = _State(learning_rate=trainer.learning_rate)
+        self.best: dict[str, Tensor] | None = None
+        self._saved = time.perf_counter()
+
+    def start(self, *, resume: bool) -> None:
+        """Begin, or take back the last checkpoint."""
+        if resume and self.folder is not None:
+            tensors, state = checkpoint.load(self.folder / "checkpoints" / "last.safetensors")
+            groups: dict[str, dict[str, Tensor]] = {"encoder": {}, "optimizer": {}, "best": {}}
+            for name, tensor in tensors.items():
+                group, _, rest = name.partition(".")
+                groups[group][rest] = tensor
+            try:
+                self.encoder.load_state_dict(groups["encoder"])
+                self.optimizer.load_tensors(groups["optimizer"])
+                self.state = _State(**state)
+            except (RuntimeError, KeyError, TypeError) as error:
+                raise CheckpointError(
+                    f"{self.folder}: the checkpoint belongs to another encoder or data set ({error}). "
+                    "Resume with the recipe and data it was started with."
+                ) from error
+            self.best = groups["best"] or None
+            self.optimizer.options["lr"] = self.state.learning_rate
+        if self.folder is not None:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            lines = "".join(json.dumps(row) + "\n" for row in self.state.history)
+            temporary = self.folder / ".metrics.jsonl.tmp"
+            temporary.write_text(lines)
+            temporary.replace(self.folder / "metrics.jsonl")
+
+    def run(self, engine: Engine, streams: Streams, *, progress: bool) -> Training:
+        """Run the epochs that are left."""
+        t, state = self.trainer, self.state
+        shown = Progress(epochs=t.epochs, done=state.epoch, per_epoch=len(self.train), metric=t.metric, shown=progress)
+        stopped: Literal["finished", "early", "interrupted"] = "finished"
+        try:
+            with shown:
+                while state.epoch < t.epochs and not state.stopped_early:
+                    row = self._epoch(engine, streams, shown)
+                    shown.epoch(row, state.best_value)
+                    last = state.epoch == t.epochs or state.stopped_early
+                    if last or time.perf_counter() - self._saved > _CHECKPOINT_SECONDS:
+                        self._save()
+        except KeyboardInterrupt:
+            stopped = "interrupted"
+        if state.stopped_early:
+            stopped = "early"
+        self.optimizer.settle()
+        if self.best is not None:
+            self.encoder.load_state_dict(self.best)
+        best_epoch = state.best_epoch if self.best is not None else state.epoch
+        return Training(copy.deepcopy(state.history), best_epoch, state.best_value, stopped)
+
+    def _epoch(self, engine: Engine, streams: Streams, shown: Progress) -> dict[str, Any]:
+        """Train one epoch, evaluate it, and let the rules decide; the state changes only once all of it is done."""
+        t, n = self.trainer, len(self.train)
+        # 1. train
+        started = time.perf_counter()
+        order = streams.generator("shuffle", self.state.epoch).permutation(n)
+        stretch = -(-n // (_STRETCHES * t.batch_size)) * t.batch_size
+        total = 0.0
+        for start in range(0, n, stretch):
+            stop = min(n, start + stretch)
+            total += engine.run(order, start, stop, place=self.state.epoch * n)
+            shown.advance(stop - start)
+        self.optimizer.settle()
+        row: dict[str, Any] = {
+            "epoch": self.state.epoch + 1,
+            "loss": total / n,
+            "learning_rate": self.optimizer.options["lr"],
+            "train_seconds": round(time.perf_counter() - started, 4),
+        }
+        # 2. evaluate
+        if self.evaluate is not None and (row["epoch"] % t.evaluate_every == 0 or row["epoch"] == t.epochs):
+            started = time.perf_counter()
+            was_training = self.encoder.training
+            self.encoder.eval()
+            with torch.no_grad():
+                metrics = dict(self.evaluate(self.encoder))
+            self.encoder.train(was_training)
+            if t.metric not in metrics:
+                checks.fail("metric", f"be one of {', '.join(metrics)}", t.metric, checks.nearest(t.metric, metrics))
+            row["eval_seconds"] = round(time.perf_counter() - started, 4)
+            row |= metrics
+        # 3. remember
+        self.state.epoch += 1
+        self.state.history.append(row)
+        if t.metric in row:
+            self._judge(row[t.metric])
+        if self.folder is not None:
+            with (self.folder / "metrics.jsonl").open("a") as file:
+                file.write(json.dumps(row) + "\n")
+        return row
+
+    def _judge(self, value: float) -> None:
+        """Keep the weights if they are the best so far; else let the schedule and the stopping rule decide."""
+        t, state = self.trainer, self.state
+        if state.best_value is None or value > state.best_value:
+            state.best_value, state.best_epoch, state.waited = value, state.epoch, 0
+            self.best = {name: tensor.detach().clone() for name, tensor in self.encoder.state_dict().items()}
+            return
+        state.waited += 1
+        if t.stopping is not None and t.stopping.stops(state.waited):
+            state.stopped_early = True
+        if t.schedule is not None:
+            if t.schedule.restore_best and self.best is not None:
+                self.encoder.load_state_dict(self.best)
+            if t.schedule.triggers(state.waited):
+                state.learning_rate = self.optimizer.options["lr"] = t.schedule.reduce(state.learning_rate)
+
+    def _save(self) -> None:
+        if self.folder is None:
+            return
+        tensors = {f"encoder.{name}": tensor for name, tensor in self.encoder.state_dict().items()}
+        tensors |= {f"optimizer.{name}": tensor for name, tensor in self.optimizer.tensors().items()}
+        tensors |= {f"best.{name}": tensor.clone() for name, tensor in (self.best or {}).items()}
+        checkpoint.save(self.folder / "checkpoints" / "last.safetensors", tensors, asdict(self.state))
+        self._saved = time.perf_counter()
+
+
+def find_device(name: str) -> str:
+    """Return the device called ``name``; "auto" is a GPU if there is one.
+
+    Raises:
+        DeviceError: there is no such device here.
+    """
+    checks.choice("device", name, ("auto", "cpu", "cuda"))
+    available = torch.cuda.is_available()
+    if name == "cuda" and not available:
+        raise DeviceError("device must be one this machine has; got 'cuda', and PyTorch sees no GPU. Use device=cpu.")
+    return ("cuda" if available else "cpu") if name == "auto" else name
