@@ -45,7 +45,8 @@ def sampled_scores(
         (B,) and (B, N) scores, dtype of the tables.
 
     Raises:
-        ArgumentError: an unknown ``impl``, or "cpu" with tables that are not contiguous float32 on the CPU.
+        ArgumentError: an unknown ``impl``, "cpu" with tables that are not contiguous float32 on the CPU, or, in the
+            compiled form, indices out of range or shapes that do not fit.
     """
     checks.choice("impl", impl, _IMPLEMENTATIONS)
     checks.choice("similarity", similarity, ("cosine", "dot"))
@@ -61,6 +62,7 @@ def sampled_scores(
         return reference.sampled_scores(
             user_table, item_table, users, positives, negatives, similarity=similarity, query_scale=query_scale
         )
+    _check_indices(user_table, item_table, users, positives, negatives, query_scale)
     from multimargin.kernels.sampled_scores import cpu
 
     return cpu.sampled_scores(
@@ -73,3 +75,31 @@ def sampled_scores(
         query_scale=query_scale,
         sparse=sparse,
     )
+
+
+def _check_indices(
+    user_table: Tensor,
+    item_table: Tensor,
+    users: Tensor,
+    positives: Tensor,
+    negatives: Tensor,
+    query_scale: Tensor | None,
+) -> None:
+    """Compiled code reads and writes wherever an index points, so none may point outside."""
+    batch, dim = len(users), user_table.shape[1]
+    if item_table.shape[1] != dim:
+        checks.fail("item_table", f"be (I, {dim}), as wide as user_table", tuple(item_table.shape))
+    for name, index, rows in (
+        ("users", users, len(user_table)),
+        ("positives", positives, len(item_table)),
+        ("negatives", negatives, len(item_table)),
+    ):
+        shapes = {(batch,)} if name != "negatives" else {(batch, negatives.shape[-1]), (negatives.shape[-1],)}
+        if tuple(index.shape) not in shapes:
+            checks.fail(name, f"be of shape {' or '.join(map(str, sorted(shapes)))}", tuple(index.shape))
+        if index.numel():
+            lowest, highest = (int(bound) for bound in index.aminmax())
+            if lowest < 0 or highest >= rows:
+                checks.fail(name, f"be indices in [0, {rows})", (lowest, highest))
+    if query_scale is not None and tuple(query_scale.shape) != (batch, dim):
+        checks.fail("query_scale", f"be of shape {(batch, dim)}", tuple(query_scale.shape))
