@@ -31,7 +31,9 @@ def scan(  # type: ignore[no-untyped-def]
     indptr, indices, rows = seen
     n_chunks = product.shape[1] // CHUNK
     limits = np.empty(n_chunks, product.dtype)  # writing to it casts; towards zero is the safe side for whole numbers
-    passing = np.empty(product.shape[1] + 1, np.int64)
+    passes = np.empty(CHUNK, np.uint8)
+    eight_passes = passes.view(np.uint64)
+    passing = np.empty(product.shape[1], np.int64)
     near = np.empty(product.shape[1], np.float32)
     exact = np.empty(1, np.float32)
     exact_bits = exact.view(np.uint32)
@@ -51,10 +53,17 @@ def scan(  # type: ignore[no-untyped-def]
             count = 0
             for offset in range(CHUNK):
                 count += product[user, at + offset] >= limit
-            if count > 0:
-                for offset in range(CHUNK):
-                    passing[n_passing] = start + at + offset
-                    n_passing += product[user, at + offset] >= limit
+            if count == 0:
+                continue
+            for offset in range(CHUNK):
+                passes[offset] = product[user, at + offset] >= limit
+            for word in range(CHUNK // 8):  # eight flags at a time, as most are 0
+                if eight_passes[word] == 0:
+                    continue
+                for offset in range(8 * word, 8 * word + 8):
+                    if passes[offset] != 0:
+                        passing[n_passing] = start + at + offset
+                        n_passing += 1
         # 3. their scores in float32, without branches, so that the processor fetches many rows at once
         for each in range(n_passing):
             near[each] = _near(users, user, vectors, passing[each])

@@ -23,6 +23,7 @@ with torch held to one thread of its own.
 
 import functools
 import math
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -42,6 +43,11 @@ Screen = Literal["auto", "int8", "float32"]
 _BLOCK = 128  # users at a time
 _TILE = 2048  # items at a time: a block's tile of scores is 1 MiB, the second-level cache of one core
 _STEPS = 127  # int8 runs over -127..127
+# how to multiply, the type of products, and a number of that type beyond all of them
+_SCREENS: dict[str, tuple[Any, torch.dtype, float]] = {
+    "int8": (getattr(torch, "_int_mm", None), torch.int32, 2.0**30),
+    "float32": (torch.mm, torch.float32, 2.0**126),
+}
 _LARGEST = 1e15  # beyond this float32 squares overflow soon; no trained table comes near
 
 
@@ -103,12 +109,14 @@ class Catalogue:
         self.residual = np.zeros(n_chunks)
         if self.screen == "int8":
             self.rotation = _rotation(self.dim)
-            chunks = (self.vectors @ self.rotation).reshape(n_chunks, CHUNK, self.dim)
+            chunks = (self.vectors @ self.rotation).reshape(n_chunks, CHUNK, self.rotation.shape[1])
             step = np.maximum(chunks.max((1, 2), initial=0), -chunks.min((1, 2), initial=0)) / np.float32(_STEPS)
             self.step = np.where(step > 0, step, np.float32(1))
             screened, residual = _rounded(chunks, self.step[:, None, None])
-            self.screened = screened.reshape(-1, self.dim)
+            self.screened = screened.reshape(n_chunks * CHUNK, self.rotation.shape[1])
             self.residual = residual.max(1, initial=0)
+        whole = torch.from_numpy(self.screened)
+        self.tiles = [(start, stop - start, whole[start:stop].t()) for start, stop in _tiles(len(whole))]
 
 
 def top_k(
@@ -156,9 +164,13 @@ def top_k(
     score = np.full((n, k), -np.inf, dtype=np.float32)
     starts = range(0, n, _BLOCK)
 
+    scratch = threading.local()  # a tile of scores for each thread; to allocate one for each block costs a tenth more
+
     def run(start: int) -> None:
+        if not hasattr(scratch, "tile"):
+            scratch.tile = torch.empty(min(_BLOCK, n) * _TILE, dtype=_SCREENS[catalogue.screen][1])
         part = slice(start, start + _BLOCK)
-        _rank_block(user_vectors[part], catalogue, seen, rows[part], index[part], score[part])
+        _rank_block(user_vectors[part], catalogue, seen, rows[part], scratch.tile, index[part], score[part])
 
     torch_threads = torch.get_num_threads()
     try:
@@ -235,6 +247,7 @@ def _rank_block(
     catalogue: Catalogue,
     seen: SeenItems,
     rows: NDArray[np.int64],
+    buffer: torch.Tensor,
     index: NDArray[np.int32],
     score: NDArray[np.float32],
 ) -> None:
@@ -242,30 +255,29 @@ def _rank_block(
     users = users.copy()  # the caller's may be read-only, which torch warns of
     screened: NDArray[Any] = users
     step, residual = np.ones(len(users), dtype=np.float32), np.zeros(len(users))
-    multiply: Any = torch.mm
-    kind = torch.float32
+    multiply, _, beyond = _SCREENS[catalogue.screen]
     length = np.sqrt(np.einsum("nd,nd->n", users, users, dtype=np.float64))  # (b,)
     if catalogue.rotation is not None:
         rotated = torch.mm(torch.from_numpy(users), torch.from_numpy(catalogue.rotation)).numpy()
         step = np.abs(rotated).max(1, initial=0) / np.float32(_STEPS)
         step = np.where(step > 0, step, np.float32(1))
         screened, residual = _rounded(rotated, step[:, None])
-        multiply, kind = torch._int_mm, torch.int32
     # what float32 arithmetic may lose of a dot product, relative to |u||v|: see _slack
     slack = length * _slack(catalogue.dim)
-    left, right = torch.from_numpy(screened), torch.from_numpy(catalogue.screened)
-    buffer = torch.empty(len(users) * _TILE, dtype=kind)
+    left = torch.from_numpy(screened)
     user_bounds = (1 / step.astype(np.float64), length + residual, residual + slack, slack)
     chunk_bounds = (1 / catalogue.step.astype(np.float64), catalogue.residual, catalogue.length)
     lowest = np.full(len(users), -np.inf)
     keys = np.zeros((len(users), index.shape[1]), dtype=np.uint64)
-    for start, stop in _tiles(len(catalogue.screened)):
-        tile = right[start:stop]
-        product = buffer[: len(users) * len(tile)].view(len(users), len(tile))
-        multiply(left, tile.t(), out=product)
+    product, view = buffer, np.empty((0, 0))
+    for start, width, tile in catalogue.tiles:
+        if width != view.shape[1]:
+            product = buffer[: len(users) * width].view(len(users), width)
+            view = product.numpy()
+        multiply(left, tile, out=product)
         scan(
-            product.numpy(),
-            2.0**30 if kind == torch.int32 else 2.0**126,  # beyond every product, and a value of its kind
+            view,
+            beyond,
             start,
             users,
             catalogue.vectors,
@@ -280,7 +292,7 @@ def _rank_block(
 
 
 def _tiles(n: int) -> Iterator[tuple[int, int]]:
-    """Return bounds of tiles: the first are small, for the k-th score rises fast there, and is looked at tile by tile."""
+    """Return bounds of tiles; the first are small, for there the k-th score rises fast, and it is read once a tile."""
     start, size = 0, CHUNK
     while start < n:
         yield start, min(start + size, n)
@@ -296,12 +308,13 @@ def _rounded(vectors: NDArray[np.float32], step: NDArray[np.float32]) -> tuple[N
 
 @functools.cache
 def _rotation(dim: int) -> NDArray[np.float32]:
-    """Return a fixed random rotation (D, D).
+    """Return a fixed random rotation (D, P), with P - D columns of zeros to make P a multiple of 16.
 
     It leaves dot products as they are and spreads each vector over all its entries, so that 127 steps reach further.
+    Torch's int8 product is wrong for one column (in 2.13), where strides are ambiguous, and fastest on whole vectors.
     """
     normal = np.random.Generator(np.random.PCG64(0)).standard_normal((dim, dim))
-    return np.linalg.qr(normal)[0].astype(np.float32)
+    return np.pad(np.linalg.qr(normal)[0].astype(np.float32), ((0, 0), (0, -dim % 16)))
 
 
 def _slack(dim: int) -> float:

@@ -85,7 +85,7 @@ def test_agrees_with_ir_measures(threads):
 
 
 def test_agrees_with_ir_measures_on_lists_of_gowallas_size():
-    case = random_case(2_000, 40_981, 64, n_seen=60, n_held_out=16, seed=1)
+    case = random_case(500, 40_981, 64, n_seen=60, n_held_out=16, seed=1)
     expected = by_ir_measures(*case, cuts=(20, 50))
     found = Evaluator(case[3], seen=case[2])(case[0], case[1], "dot")
     assert found.metrics == pytest.approx(expected, abs=1e-9)
