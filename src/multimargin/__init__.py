@@ -31,12 +31,15 @@ if TYPE_CHECKING:
     from multimargin.data.synthetic import make_synthetic
     from multimargin.encoders import MF, Encoder
     from multimargin.evaluate import Evaluation, Evaluator, evaluate
+    from multimargin.kernels.sampled_scores import sampled_scores
     from multimargin.losses import BPRLoss, CosineContrastiveLoss, Loss, MultiMarginLoss
     from multimargin.negatives import Negatives, NegativeSampler, UniformNegatives
+    from multimargin.optim import LazyAdam
     from multimargin.recipes.fit import fit, fit_recipe
     from multimargin.recipes.recipe import Recipe
     from multimargin.recipes.run import load
     from multimargin.recommend import Recommender
+    from multimargin.rng import CounterRng
     from multimargin.train import EarlyStopping, ReduceOnPlateau, Trainer
 
 __version__ = "0.1.0"
@@ -47,6 +50,7 @@ __all__ = [
     "ByTime",
     "CheckpointError",
     "CosineContrastiveLoss",
+    "CounterRng",
     "DataError",
     "DeviceError",
     "EarlyStopping",
@@ -54,6 +58,7 @@ __all__ = [
     "Evaluation",
     "Evaluator",
     "Interactions",
+    "LazyAdam",
     "LeaveLastOut",
     "Loss",
     "MF",
@@ -79,6 +84,7 @@ __all__ = [
     "load",
     "make_synthetic",
     "read_parts",
+    "sampled_scores",
 ]
 
 _HOMES = {
@@ -86,12 +92,15 @@ _HOMES = {
     "data.synthetic": ["make_synthetic"],
     "encoders": ["Encoder", "MF"],
     "evaluate": ["Evaluation", "Evaluator", "evaluate"],
+    "kernels.sampled_scores": ["sampled_scores"],
     "losses": ["BPRLoss", "CosineContrastiveLoss", "Loss", "MultiMarginLoss"],
     "negatives": ["NegativeSampler", "Negatives", "UniformNegatives"],
+    "optim": ["LazyAdam"],
     "recipes.fit": ["fit", "fit_recipe"],
     "recipes.recipe": ["Recipe"],
     "recipes.run": ["load"],
     "recommend": ["Recommender"],
+    "rng": ["CounterRng"],
     "train": ["EarlyStopping", "ReduceOnPlateau", "Trainer"],
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
