@@ -47,7 +47,7 @@ def demo(
     if run.exists():
         shutil.rmtree(run.path)
     output.note("2. training with the Multi-Margin Loss (the first time, code is compiled: some 20 seconds)")
-    fitted = fit_recipe(recipe, data=events, run=run.path)
+    fitted = fit_recipe(recipe, data=events, run=run.path, threads=1)  # so little data is not worth a second
     if fitted.training.stopped == "interrupted":
         raise output.Interruption("interrupted")
     output.note("3. ranking all items for every user, and comparing with held-out interactions")
@@ -132,15 +132,16 @@ def _plot(fitted: "Fitted", path: Path, margins: list[float]) -> str:
 
 
 def _next(fitted: "Fitted", events: Path, run: Path) -> str:
-    user = fitted.parts.train.users.ids(fitted.parts.train.user_counts.argsort()[-1:])[0]
+    train, command = fitted.parts.train, output.command()
+    user = train.users.ids(train.user_counts.argsort()[-1:])[0]
     return "\n".join(
         (
             "",
             "What to type next:",
-            f"  multimargin recommend {run} --users {user} --k 5",
-            f"  multimargin recommend {run} -o lists.csv",
-            f"  multimargin evaluate {run} --k 10,20,50",
-            f"  multimargin data check {events}",
-            f"  multimargin fit mf-mml --data {events} epochs=20     with a file of your own: --data your-events.csv",
+            f"  {command} recommend {run} --users {user} --k 5",
+            f"  {command} recommend {run} -o {run.parent / 'lists.csv'}",
+            f"  {command} evaluate {run} --k 10,20,50",
+            f"  {command} data check {events}     # or a file of your own",
+            f"  {command} fit mf-mml --data {events} --run {run.parent / 'own'}     # likewise",
         )
     )

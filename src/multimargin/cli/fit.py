@@ -49,4 +49,4 @@ def fit(
     if fitted.evaluation is not None:
         output.result(f"{fitted.evaluation}\n")
     output.result(f"Run folder: {where} (best epoch {fitted.training.best_epoch})")
-    output.result(f"Everybody's lists: multimargin recommend {where} --k 10 -o recs.parquet")
+    output.result(f"Everybody's lists: {output.command()} recommend {where} --k 10 -o recs.parquet")

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -33,6 +34,13 @@ def note(text: str) -> None:
 def error(text: str) -> None:
     """Print the one line that says what is wrong."""
     note("error: " + " ".join(text.split()))
+
+
+def command() -> str:
+    """Return how to type this command again: by name where it is found, else by the path it was called by."""
+    called, found = Path(sys.argv[0]), shutil.which("multimargin")
+    by_path = called.stem == "multimargin" and (found is None or not called.exists() or not called.samefile(found))
+    return str(called) if by_path else "multimargin"
 
 
 def columns(rows: Iterable[Sequence[object]], *, headings: Sequence[str] = ()) -> str:
