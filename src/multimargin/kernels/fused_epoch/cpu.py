@@ -7,90 +7,20 @@
 5. ``_update``    clip by the global norm, move touched rows with lazy Adam
 
 Pairs at or below the smallest margin have a gradient of exactly 0 and cost one dot product. The algebra is that of
-``sampled_scores/cpu.py`` and ``lazy_adam/schedule.py``. Sums that cross rows are taken in a fixed order over a fixed number
-of lanes, so no result depends on the number of threads. A region's body is a function of its own, because numba drops a
-parallel loop that writes only to fields of a tuple. Memory: O(B (N + D)), and (I, D) address space of which only the
-pages of touched rows are ever used.
+``sampled_scores/cpu.py`` and ``lazy_adam/schedule.py``. Sums that cross rows are taken in a fixed order over a fixed
+number of lanes, so no result depends on the number of threads. A region's body is a function of its own, because numba
+drops a parallel loop that writes only to fields of a tuple. Memory: O(B (N + D)), and (I, D) address space of which only
+the pages of touched rows are ever used.
 """
-
-from typing import Any, NamedTuple
 
 import numba
 import numpy as np
 
-from multimargin.kernels.draws import keep_scale
+from multimargin.kernels.fused_epoch.records import LANES, new_scratch
+from multimargin.kernels.fused_epoch.scoring import score_row
 from multimargin.kernels.lazy_adam.cpu import catch_up_range, update_range
-from multimargin.kernels.rows import FAST, add_scaled, dot, through_normalisation
+from multimargin.kernels.rows import FAST, add_scaled, dot
 from multimargin.kernels.uniform_draws.cpu import uniform_row
-
-LANES = 8  # fixed, whatever the number of threads: it fixes the order of sums
-
-
-class Table(NamedTuple):
-    """A table, its lazy Adam state and, for items, the inverse norm of every row (1 for dot products)."""
-
-    vectors: Any  # (R, D)
-    first: Any  # (R, D)
-    second: Any  # (R, D)
-    direction: Any  # (R, D)
-    last: Any  # (R,) int32
-    applied: Any  # (R,)
-    inverse: Any  # (R,)
-
-
-class Clock(NamedTuple):
-    """The drift sums at the start of the call (updated in place) and the constants of each step in it."""
-
-    base: int
-    horizon: int
-    power: Any  # (horizon+1,)
-    drift: Any  # (horizon+1,)
-    tail: Any
-    rate: Any  # (steps,)
-    eps_now: Any
-    eps_idle: Any
-
-
-class Settings(NamedTuple):
-    """What does not change during a call."""
-
-    n_negatives: int
-    cosine: bool
-    pos_slope: np.float32
-    margins: Any  # (M,) float32
-    slopes: Any  # (M,) float32
-    dropout: np.float32
-    clip_norm: float  # 0: no clipping
-    weight_decay: np.float32
-    beta1: float
-    beta2: float
-    negatives_key: np.uint64
-    dropout_key: np.uint64
-    seen_indptr: Any  # (U+1,), or (0,) to draw from all items
-    seen_indices: Any
-
-
-class Scratch(NamedTuple):
-    """What one step leaves for the next region."""
-
-    users: Any  # (B,) user of each row
-    positives: Any  # (B,)
-    leader: Any  # (B,) first row of the batch with the same user
-    following: Any  # (B,) next row with the same user, -1 at the end
-    negatives: Any  # (B, N)
-    query: Any  # (B, D)
-    user_gradient: Any  # (B, D)
-    active: Any  # (B,) how many pairs of the row have a gradient; the pairs:
-    pair_item: Any  # (B, 1+N)
-    pair_slope: Any  # (B, 1+N) dL/ds
-    pair_score: Any  # (B, 1+N)
-    loss: Any  # (B,)
-    norm: Any  # (B + LANES,) squared norms
-    place: Any  # (I,) a touched item's place in its lane, else -1
-    touched: Any  # (LANES, ceil(I / LANES)) items
-    n_touched: Any  # (LANES,)
-    item_gradient: Any  # (LANES, ceil(I / LANES), D)
-    along: Any  # (LANES, ceil(I / LANES))
 
 
 @numba.njit(cache=True)
@@ -137,95 +67,10 @@ def _catch_up(item_table, x, clock, settings, now, size, lanes):
         _catch_up_lane(lane, item_table, x, clock, settings, now, size, lanes)
 
 
-@numba.njit(cache=True)
-def _drop(row, place, settings):
-    """Multiply ``row`` by the dropout factors of its place."""
-    if settings.dropout > np.float32(0):
-        start = np.uint64(place) * np.uint64(row.shape[0])
-        for d in range(row.shape[0]):
-            row[d] *= keep_scale(settings.dropout_key, start + np.uint64(d), settings.dropout)
-
-
-@numba.njit(cache=True, fastmath=FAST)
-def above(query, items, inverse, drawn, lowest, out_item, out_score, count):
-    """Append the items of ``drawn`` that score above ``lowest``, with their scores, at ``count``; return the new count.
-
-    Four at a time: their rows are fetched from cache together.
-    """
-    n, dim = len(drawn), query.shape[0]
-    whole = n - n % 4
-    for k in range(0, whole, 4):
-        j0, j1, j2, j3 = np.uint64(drawn[k]), np.uint64(drawn[k + 1]), np.uint64(drawn[k + 2]), np.uint64(drawn[k + 3])
-        v0, v1, v2, v3 = items[j0], items[j1], items[j2], items[j3]
-        s0, s1, s2, s3 = np.float32(0), np.float32(0), np.float32(0), np.float32(0)
-        for d in range(dim):
-            q = query[d]
-            s0 += q * v0[d]
-            s1 += q * v1[d]
-            s2 += q * v2[d]
-            s3 += q * v3[d]
-        s0, s1, s2, s3 = s0 * inverse[j0], s1 * inverse[j1], s2 * inverse[j2], s3 * inverse[j3]
-        if s0 > lowest or s1 > lowest or s2 > lowest or s3 > lowest:
-            for j, s in ((j0, s0), (j1, s1), (j2, s2), (j3, s3)):
-                if s > lowest:
-                    out_item[count], out_score[count] = j, s
-                    count += 1
-    for k in range(whole, n):
-        j = np.uint64(drawn[k])
-        s = dot(query, items[j]) * inverse[j]
-        if s > lowest:
-            out_item[count], out_score[count] = j, s
-            count += 1
-    return count
-
-
-@numba.njit(cache=True)
-def _score_row(b, user_table, item_table, x, settings, place, size):
-    n = settings.n_negatives
-    items, inverse = item_table.vectors, item_table.inverse
-    margins, slopes = settings.margins, settings.slopes
-    pair_item, pair_score, pair_slope = x.pair_item[b], x.pair_score[b], x.pair_slope[b]
-    one = np.float32(1)
-    # 1. the query: normalised, then dropped out
-    u, r, q = user_table.vectors[x.users[b]], user_table.inverse[x.users[b]], x.query[b]
-    q[:] = np.float32(0)
-    add_scaled(q, r, u)
-    _drop(q, place + b, settings)
-    # 2. the positive: pull up to 1
-    positive = x.positives[b]
-    score = dot(q, items[positive]) * inverse[positive]
-    first, loss = 0, 0.0
-    if score < one and settings.pos_slope > np.float32(0):
-        loss = np.float64(settings.pos_slope * (one - score))
-        pair_item[0], pair_score[0], pair_slope[0] = positive, score, -settings.pos_slope / np.float32(size)
-        first = 1
-    # 3. the negatives: only those above the smallest margin are kept
-    count = above(q, items, inverse, x.negatives[b], margins[0], pair_item, pair_score, first)
-    per_pair = one / np.float32(n * size)
-    hinge = 0.0
-    for k in range(first, count):
-        slope = np.float32(0)
-        for m in range(len(margins)):
-            if pair_score[k] > margins[m]:
-                slope += slopes[m]
-                hinge += np.float64(slopes[m] * (pair_score[k] - margins[m]))
-        pair_slope[k] = slope * per_pair
-    x.active[b] = count
-    x.loss[b] = loss + hinge / n
-    # 4. the gradient of the user's row: q's, through dropout and normalisation
-    g = x.user_gradient[b]
-    g[:] = np.float32(0)
-    for k in range(count):
-        add_scaled(g, pair_slope[k] * inverse[pair_item[k]], items[pair_item[k]])
-    _drop(g, place + b, settings)
-    if settings.cosine:
-        through_normalisation(g, u, r)
-
-
 @numba.njit(cache=True, parallel=True)
 def _score(user_table, item_table, x, settings, place, size):
     for b in numba.prange(size):
-        _score_row(b, user_table, item_table, x, settings, place, size)
+        score_row(b, user_table, item_table, x, settings, place, size)
 
 
 @numba.njit(cache=True, fastmath=FAST)
@@ -245,15 +90,15 @@ def sum_rows(
     gradient,
     along,
 ):
-    """Sum the gradients of this lane's items, in the order of the batch; return how many rows and their squared norm."""
+    """Sum the gradients of this lane's items in the order of the batch; return how many rows, their squared norm."""
     # 1. the part along the queries
     count = 0
     for b in range(size):
         q = query[b]
         for k in range(active[b]):
-            j = np.int64(pair_item[b, k])
+            j = int(pair_item[b, k])
             if j % LANES == lane:
-                row = np.int64(place[j])
+                row = int(place[j])
                 if row < 0:
                     row = count
                     place[j] = row
@@ -268,7 +113,7 @@ def sum_rows(
     # 2. minus what lies along the item's own vector
     total = 0.0
     for row in range(count):
-        j = np.int64(touched[row])
+        j = int(touched[row])
         place[j] = -1
         g, v = gradient[row], vectors[j]
         off = along[row] if cosine else np.float32(0)
@@ -308,9 +153,9 @@ def _gather(item_table, x, settings, size):
 @numba.njit(cache=True)
 def _move(t, rows, wanted, gradients, start, stop, scale, step, k, clock, settings):
     update_range(
-        t.vectors, t.first, t.second, t.direction, t.last, t.applied, t.inverse, settings.cosine, rows, wanted, gradients,
-        start, stop, scale, step, clock.rate[k], clock.eps_now[k], clock.eps_idle[k], settings.beta1, settings.beta2,
-        settings.weight_decay,
+        t.vectors, t.first, t.second, t.direction, t.last, t.applied, t.inverse, settings.cosine, rows, wanted,
+        gradients, start, stop, scale, step, clock.rate[k], clock.eps_now[k], clock.eps_idle[k], settings.beta1,
+        settings.beta2, settings.weight_decay,
     )  # fmt: skip
 
 
@@ -349,18 +194,9 @@ def run_steps(
     ``place`` is the stream place of ``order[0]``; ``step`` the number of steps already taken.
     """
     n, n_items, dim = settings.n_negatives, item_table.vectors.shape[0], item_table.vectors.shape[1]
-    depth = (n_items + LANES - 1) // LANES
-    x = Scratch(
-        np.empty(batch_size, np.int64), np.empty(batch_size, np.int64), np.empty(batch_size, np.int64),
-        np.empty(batch_size, np.int64), np.empty((batch_size, n), np.int32), np.empty((batch_size, dim), np.float32),
-        np.empty((batch_size, dim), np.float32), np.empty(batch_size, np.int64), np.empty((batch_size, n + 1), np.int32),
-        np.empty((batch_size, n + 1), np.float32), np.empty((batch_size, n + 1), np.float32),
-        np.empty(batch_size, np.float64), np.empty(batch_size + LANES, np.float64), np.full(n_items, -1, np.int32),
-        np.empty((LANES, depth), np.int32), np.zeros(LANES, np.int64), np.empty((LANES, depth, dim), np.float32),
-        np.empty((LANES, depth), np.float32),
-    )  # fmt: skip
+    x = new_scratch(batch_size, n, n_items, dim)
     newest = np.full(user_table.vectors.shape[0], -1, np.int64)  # the last row of the batch with this user
-    sweep = 2 * batch_size * n > n_items
+    sweep = batch_size * n > 2 * n_items  # then nearly all items are drawn, and one pass over all is cheaper
     loss = 0.0
     k = 0
     while position < stop:

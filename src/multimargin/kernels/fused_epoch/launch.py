@@ -1,9 +1,12 @@
 """The launcher: takes tensors and settings apart once, then runs stretches of an epoch."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from multimargin.kernels.fused_epoch.records import Clock, Settings, Table
 from multimargin.kernels.lazy_adam import RowState, Schedule
 from multimargin.kernels.threads import get_threads
 
@@ -56,14 +59,18 @@ class FusedEpoch:
     ):
         from multimargin.kernels.fused_epoch import cpu
 
-        self._cpu = cpu
+        self._run_steps: Any = cpu.run_steps
         self.schedule = schedule
         self._pairs = (pair_users, pair_items)
         self._tables = [
             (table.detach().numpy(), state) for table, state in ((user_table, user_state), (item_table, item_state))
         ]
-        indptr, indices = seen if seen is not None else (np.empty(0, np.int64), np.empty(0, np.int32))
-        self._settings = cpu.Settings(
+        if seen is None:
+            seen = (np.empty(0, np.int64), np.empty(0, np.int32))
+        for array in seen:
+            array.setflags(write=False)  # as those of ``Interactions``: one type, so one compilation
+        indptr, indices = seen
+        self._settings = Settings(
             n_negatives=n_negatives,
             cosine=cosine,
             pos_slope=np.float32(positive_slope),
@@ -95,9 +102,9 @@ class FusedEpoch:
         """
         clock = self.schedule.advance_many(-(-(stop - start) // batch_size), learning_rate)
         tables = [self._table(vectors, state) for vectors, state in self._tables]
-        loss = self._cpu.run_steps(
+        loss = self._run_steps(
             *tables, *self._pairs, order, start, stop, place, batch_size, clock.before,
-            self._cpu.Clock(
+            Clock(
                 self.schedule.base, self.schedule.horizon, self.schedule.power, self.schedule.drift, self.schedule.tail,
                 clock.rate, clock.eps_now, clock.eps_idle,
             ),
@@ -105,10 +112,10 @@ class FusedEpoch:
         )  # fmt: skip
         return float(loss)
 
-    def _table(self, vectors: NDArray[np.float32], state: RowState) -> object:
+    def _table(self, vectors: NDArray[np.float32], state: RowState) -> Table:
         from multimargin.kernels.sampled_scores.cpu import inverse_norms
 
-        return self._cpu.Table(
+        return Table(
             vectors, state.first.numpy(), state.second.numpy(), state.direction.numpy(), state.last.numpy(),
             state.applied.numpy(), inverse_norms(vectors, self._settings.cosine),
         )  # fmt: skip

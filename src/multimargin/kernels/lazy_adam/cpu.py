@@ -19,7 +19,7 @@ _FORGOTTEN = 1e-25  # a moment decayed below this is 0: keeps denormal numbers o
 def catch_up_range(
     table, direction, last, applied, inverse, cosine, rows, start, stop, lane, lanes, step, base, horizon, drift, tail
 ):
-    """Bring ``rows[start:stop]`` (if ``rows`` is empty: start..stop themselves) that are ``lane`` modulo ``lanes`` to ``step``.
+    """Bring ``rows[start:stop]`` (of empty ``rows``: start..stop) that are ``lane`` modulo ``lanes`` to ``step``.
 
     Keeps ``inverse`` (their inverse norms) true when ``cosine``. One flat loop over plain arrays: handing rows to
     functions one by one costs more, in reference counts, than the arithmetic.

@@ -22,9 +22,10 @@ def catch_up(table: Float[Tensor, "R D"], state: RowState, schedule: Schedule, r
     due = torch.where(
         within, drift[idle.clamp(max=schedule.horizon)], tail[torch.where(within, 0, last - schedule.base)]
     )
+    due = due.to(state.applied.dtype)  # as remembered, or what rounding cut off would be applied at every read
     missing = (due - state.applied[rows]).to(table.dtype)
     table[rows] -= missing[:, None] * state.direction[rows]
-    state.applied[rows] = due.to(state.applied.dtype)
+    state.applied[rows] = due
 
 
 def update(

@@ -17,7 +17,7 @@ class RowState:
         second: (R, D) second moment at step ``last``.
         direction: (R, D) where an idle row drifts, per unit of drift (see ``schedule``).
         last: (R,) int32 step of the last gradient, NEVER before the first.
-        applied: (R,) float32 drift already applied since ``last``.
+        applied: (R,) drift already applied since ``last``, in the table's dtype, at least float32.
     """
 
     first: Tensor
@@ -35,5 +35,5 @@ class RowState:
             second=torch.zeros_like(table),
             direction=torch.zeros_like(table),
             last=torch.full((rows,), NEVER, dtype=torch.int32, device=table.device),
-            applied=torch.zeros(rows, dtype=torch.float32, device=table.device),
+            applied=torch.zeros(rows, dtype=torch.promote_types(table.dtype, torch.float32), device=table.device),
         )
