@@ -47,7 +47,7 @@ class ReduceOnPlateau:
         checks.positive("min_learning_rate", self.min_learning_rate)
 
     def triggers(self, waited: int) -> bool:
-        """Return whether ``waited`` evaluations without improvement are a plateau; each ``patience`` more are another."""
+        """Return whether ``waited`` evaluations without improvement are a plateau, as are each ``patience`` more."""
         return waited > 0 and waited % self.patience == 0
 
     def reduce(self, learning_rate: float) -> float:

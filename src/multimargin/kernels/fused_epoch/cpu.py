@@ -9,8 +9,8 @@
 Pairs at or below the smallest margin have a gradient of exactly 0 and cost one dot product. The algebra is that of
 ``sampled_scores/cpu.py`` and ``lazy_adam/schedule.py``. Sums that cross rows are taken in a fixed order over a fixed
 number of lanes, so no result depends on the number of threads. A region's body is a function of its own, because numba
-drops a parallel loop that writes only to fields of a tuple. Memory: O(B (N + D)), and (I, D) address space of which only
-the pages of touched rows are ever used.
+drops a parallel loop that writes only to fields of a tuple. Memory: O(B (N + D)), and (I, D) address space of which
+only the pages of touched rows are ever used.
 """
 
 import numba
