@@ -6,7 +6,7 @@
     ├── recipe.yaml        the recipe, every default filled in
     ├── info.json          versions, seed, hashes of data and split, hardware, protocol, threads, memory, time
     ├── metrics.jsonl      one object per epoch
-    ├── checkpoints/       last.safetensors and best.safetensors
+    ├── checkpoints/       last.safetensors: what --resume goes on from, best weights included
     ├── model/             the recommender: tables, ids, seen items
     ├── evaluation.json    the final numbers, with the protocol that made them
     └── plots/             the learning curve, where matplotlib is installed
