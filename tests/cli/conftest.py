@@ -52,3 +52,14 @@ def trained(_trained, tmp_path):
     folder = tmp_path / "work"
     shutil.copytree(_trained, folder)
     return folder
+
+
+@pytest.fixture(autouse=True)
+def _threads_as_before(monkeypatch):
+    """Commands set the threads of their process, which here is everybody's."""
+    from multimargin.kernels import threads
+
+    monkeypatch.setattr(threads, "_threads", threads._threads)
+    before = threads.get_threads()
+    yield
+    threads.set_threads(before)
