@@ -40,8 +40,8 @@ from multimargin.recommend.scan import CHUNK, scan, unpack
 
 Screen = Literal["auto", "int8", "float32"]
 
-_BLOCK = 128  # users at a time
-_TILE = 2048  # items at a time: a block's tile of scores is 1 MiB, the second-level cache of one core
+_BLOCK = 512  # users at a time
+_TILE = 512  # items at a time: a tile of scores is 1 MiB, which the second-level cache of one core holds
 _STEPS = 127  # int8 runs over -127..127
 # how to multiply, the type of products, and a number of that type beyond all of them
 _SCREENS: dict[str, tuple[Any, torch.dtype, float]] = {
