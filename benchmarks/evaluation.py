@@ -3,16 +3,16 @@
     python benchmarks/evaluation.py [--data ../shared/data/gowalla] [--tables spectral|random] [--rounds 5] [--csv FILE]
 
 Every implementation runs once per round, in turn, so that a busy machine slows all alike; ratios are of medians. Peak
-memory is what the process held beyond its state before the call (Linux). ``evaluate`` is ranking to k = 50 plus six
-metrics at two cut-offs.
+memory is what the process held beyond its state before the call (Linux). ``evaluate`` is ranking plus six
+metrics at each cut-off.
 
 What was tried on two Zen 4 cores (AVX-512 VNNI, shared with other jobs), Gowalla's size, D = 64, and what was kept:
 
 * Products per core, 128 x 2048 tiles: float32 65-75, bfloat16 150-170, int8 (``torch._int_mm``) 350-370 Gop/s. int8
   kept. bfloat16 lies between and is not worth a third path; NumPy's OpenBLAS is as fast as MKL in float32 but brings a
   pool of its own. Whole rows (128 x 40,981) halve every rate: the tile must fit the second-level cache.
-* Blocks of 512 users by tiles of 512 items, all in all: a fifth to a quarter less CPU time than 128 x 2048, for a tile's
-  item vectors then stay near while many users re-score them; 1024 x 512 is no better.
+* Blocks of 512 users by tiles of 512 items, all in all: a fifth to a quarter less CPU time than 128 x 2048, for a
+  tile's item vectors then stay near while many users re-score them; 1024 x 512 is no better.
 * Test of a chunk, all pairs on one core: a running maximum compiles to scalar code (0.7 s), counting what reaches the
   limit to vectors (0.1 s). Chunks of 32 or 16 items cost more in limits than they save in re-scoring.
 * A random rotation before rounding halves the pairs that survive int8 (spectral tables: from 1,670 to 720 a user, of
@@ -96,7 +96,7 @@ def implementations(
 ) -> dict[str, Callable[[], object]]:
     users, items = normalised(users), normalised(items)
     seen = SeenItems(train.indptr, train.indices)
-    evaluator = Evaluator(test, seen=train, k=(K, 50))
+    evaluators = {cuts: Evaluator(test, seen=train, k=cuts) for cuts in ((K,), (K, 50))}
 
     def ours(screen: str) -> np.ndarray:
         return top_k(users, Catalogue(items, screen=screen), K, seen=seen)[0]
@@ -109,7 +109,8 @@ def implementations(
     }
     if Catalogue(items[:64]).screen == "int8":
         runs["top-k int8"] = lambda: ours("int8")
-    runs["evaluate (ranking and metrics)"] = lambda: evaluator(users, items, "dot").metrics
+    for cuts, evaluator in evaluators.items():
+        runs[f"evaluate, k = {', '.join(map(str, cuts))}"] = lambda measure=evaluator: measure(users, items, "dot")
     return runs
 
 
