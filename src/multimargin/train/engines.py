@@ -172,7 +172,7 @@ class Steps(Engine):
         if drawn.mask is not None:
             extras["mask"] = self._tensor(drawn.mask)
         if "log_q" in s.loss.needs and drawn.log_q is not None:
-            extras["log_q"] = self._tensor(drawn.log_q)
+            extras["log_q"] = self._tensor(drawn.log_q).expand_as(neg_scores)  # (B, N), a shared set's too
         loss = s.loss(pos_scores, neg_scores, **extras)
         loss.backward()
         # 4. move
@@ -188,7 +188,8 @@ class Steps(Engine):
     def _dropout(self, rows: int, dim: int, place: int) -> Tensor | None:
         if self.setting.dropout == 0:
             return None
-        scale = dropout_scale(self.setting.dropout_key, place, rows, dim, self.setting.dropout)
+        # numba takes a Python int for a signed one
+        scale = dropout_scale(np.uint64(self.setting.dropout_key), place, rows, dim, self.setting.dropout)
         return self._tensor(scale)
 
 

@@ -33,6 +33,7 @@ _CHECKPOINT_SECONDS = 30.0  # an interruption costs at most this much work, plus
 class _State:
     """What a run remembers between epochs; goes into the checkpoint as JSON."""
 
+    data: str = ""  # fingerprint of the training data
     epoch: int = 0
     learning_rate: float = 0.0
     best_epoch: int = 0
@@ -186,7 +187,7 @@ class _Session:
     ):
         self.trainer, self.train, self.encoder, self.optimizer = trainer, train, encoder, optimizer
         self.evaluate, self.folder = evaluate, run
-        self.state = _State(learning_rate=trainer.learning_rate)
+        self.state = _State(train.fingerprint, learning_rate=trainer.learning_rate)
         self.best: dict[str, Tensor] | None = None
         self._saved = time.perf_counter()
 
@@ -194,18 +195,23 @@ class _Session:
         """Begin, or take back the last checkpoint."""
         if resume and self.folder is not None:
             tensors, state = checkpoint.load(self.folder / "checkpoints" / "last.safetensors")
+            if state.get("data") != self.train.fingerprint:
+                raise CheckpointError(
+                    f"{self.folder}: the checkpoint belongs to other training data. "
+                    "Resume with the data and split it was started with."
+                )
             groups: dict[str, dict[str, Tensor]] = {"encoder": {}, "optimizer": {}, "best": {}}
-            for name, tensor in tensors.items():
-                group, _, rest = name.partition(".")
-                groups[group][rest] = tensor
             try:
+                for name, tensor in tensors.items():
+                    group, _, rest = name.partition(".")
+                    groups[group][rest] = tensor
                 self.encoder.load_state_dict(groups["encoder"])
                 self.optimizer.load_tensors(groups["optimizer"])
                 self.state = _State(**state)
             except (RuntimeError, KeyError, TypeError) as error:
                 raise CheckpointError(
-                    f"{self.folder}: the checkpoint belongs to another encoder or data set ({error}). "
-                    "Resume with the recipe and data it was started with."
+                    f"{self.folder}: the checkpoint belongs to another encoder ({' '.join(str(error).split())}). "
+                    "Resume with the recipe it was started with."
                 ) from error
             self.best = groups["best"] or None
             self.optimizer.options["lr"] = self.state.learning_rate
@@ -263,9 +269,11 @@ class _Session:
             started = time.perf_counter()
             was_training = self.encoder.training
             self.encoder.eval()
-            with torch.no_grad():
-                metrics = dict(self.evaluate(self.encoder))
-            self.encoder.train(was_training)
+            try:
+                with torch.no_grad():
+                    metrics = dict(self.evaluate(self.encoder))
+            finally:
+                self.encoder.train(was_training)
             if t.metric not in metrics:
                 checks.fail("metric", f"be one of {', '.join(metrics)}", t.metric, checks.nearest(t.metric, metrics))
             row["eval_seconds"] = round(time.perf_counter() - started, 4)

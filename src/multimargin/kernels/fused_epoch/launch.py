@@ -65,6 +65,8 @@ class FusedEpoch:
         self._tables = [
             (table.detach().numpy(), state) for table, state in ((user_table, user_state), (item_table, item_state))
         ]
+        self._inverse: list[NDArray[np.float32]] = []  # kept true by the kernel until the optimiser is settled
+        self._settled = -1
         if seen is None:
             seen = (np.empty(0, np.int64), np.empty(0, np.int32))
         for array in seen:
@@ -92,6 +94,8 @@ class FusedEpoch:
     ) -> float:
         """Train on ``order[start:stop]``, one step per ``batch_size`` pairs, and return the sum of their losses.
 
+        Between two calls nobody else may move the tables, unless the optimiser is settled in between.
+
         Args:
             order: (n,) int64 indices of pairs, the epoch's shuffle.
             start: first place in ``order``, a multiple of ``batch_size``.
@@ -101,7 +105,13 @@ class FusedEpoch:
             learning_rate: for these steps.
         """
         clock = self.schedule.advance_many(-(-(stop - start) // batch_size), learning_rate)
-        tables = [self._table(vectors, state) for vectors, state in self._tables]
+        if self._settled != self.schedule.base:
+            self._inverse = [self._inverse_norms(vectors) for vectors, _ in self._tables]
+            self._settled = self.schedule.base
+        tables = [
+            self._table(vectors, state, inverse)
+            for (vectors, state), inverse in zip(self._tables, self._inverse, strict=True)
+        ]
         loss = self._run_steps(
             *tables, *self._pairs, order, start, stop, place, batch_size, clock.before,
             Clock(
@@ -112,10 +122,15 @@ class FusedEpoch:
         )  # fmt: skip
         return float(loss)
 
-    def _table(self, vectors: NDArray[np.float32], state: RowState) -> Table:
+    def _inverse_norms(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
         from multimargin.kernels.sampled_scores.cpu import inverse_norms
 
+        result: NDArray[np.float32] = inverse_norms(vectors, self._settings.cosine)
+        return result
+
+    @staticmethod
+    def _table(vectors: NDArray[np.float32], state: RowState, inverse: NDArray[np.float32]) -> Table:
         return Table(
             vectors, state.first.numpy(), state.second.numpy(), state.direction.numpy(), state.last.numpy(),
-            state.applied.numpy(), inverse_norms(vectors, self._settings.cosine),
+            state.applied.numpy(), inverse,
         )  # fmt: skip
