@@ -22,13 +22,11 @@ What was tried on two Zen 4 cores (AVX-512 VNNI, shared with other jobs), Gowall
 """
 
 import argparse
-import csv
-import platform
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+import measure
 import numpy as np
 import scipy.sparse.linalg
 import torch
@@ -39,7 +37,6 @@ from multimargin.evaluate.protocol import Evaluator
 from multimargin.kernels.threads import get_threads
 from multimargin.recommend.top_k import Catalogue, SeenItems, normalised, top_k
 
-COLUMNS = ("op", "implementation", "shape", "hardware", "versions", "p20_s", "p50_s", "p80_s", "peak_mib")
 K = 20
 DIM = 64
 N_USERS, N_ITEMS, N_SEEN, N_HELD_OUT = 29_858, 40_981, 810_128, 217_242  # Gowalla's
@@ -57,7 +54,7 @@ def main() -> None:
     users, items = spectral(train) if arguments.tables == "spectral" else random_tables(train)
     runs = implementations(users, items, train, test)
     print(f"{train.n_users:,} users x {train.n_items:,} items, D = {DIM}, k = {K}, {arguments.tables} tables, cosine")
-    print(f"{get_threads()} threads, torch {torch.__version__}, numpy {np.__version__}, {processor()}")
+    print(f"{get_threads()} threads, torch {torch.__version__}, numpy {np.__version__}, {measure.processor()}")
 
     lists = {name: run() for name, run in runs.items()}  # compile, fill caches, keep for comparison
     reference = lists["top-k float32"]
@@ -68,27 +65,24 @@ def main() -> None:
     peak = dict.fromkeys(runs, 0.0)
     for _ in range(arguments.rounds):
         for name, run in runs.items():
-            before = reset_peak()
+            measure.reset_peak()
+            before = measure.held()
             start = time.perf_counter()
             run()
             seconds[name].append(time.perf_counter() - start)
-            peak[name] = max(peak[name], read_status("VmHWM") - before)
+            peak[name] = max(peak[name], measure.peak() - before)
     rows = []
     base = np.median(seconds["torch mm+mask+topk 1024"])
     for name, times in seconds.items():
         p20, p50, p80 = np.percentile(times, (20, 50, 80))
         print(f"{name:<36} {p50:7.3f} s  (p20 {p20:.3f}, p80 {p80:.3f})  {base / p50:6.2f} x  {peak[name]:7.0f} MiB")
         shape = f"{train.n_users}x{train.n_items}x{DIM} k{K} {arguments.tables}"
-        versions = f"python {platform.python_version()} torch {torch.__version__} numpy {np.__version__}"
-        hardware = f"{get_threads()} threads {processor()}"
-        rows.append(["evaluation", name, shape, hardware, versions, p20, p50, p80, peak[name]])
+        versions = measure.versions("torch", "numpy")
+        hardware = f"{get_threads()} threads {measure.processor()}"
+        numbers = [f"{number:.4g}" for number in (p20, p50, p80)]
+        rows.append(["evaluation", name, shape, hardware, versions, *numbers, f"{peak[name]:.0f}"])
     if arguments.csv is not None:
-        new = not arguments.csv.exists()
-        with arguments.csv.open("a", newline="") as file:
-            writer = csv.writer(file)
-            if new:
-                writer.writerow(COLUMNS)
-            writer.writerows(rows)
+        measure.append(arguments.csv, rows)
 
 
 def implementations(
@@ -167,27 +161,6 @@ def spectral(train: Interactions) -> tuple[np.ndarray, np.ndarray]:
 def random_tables(train: Interactions) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(0)
     return tuple(rng.standard_normal((n, DIM), dtype=np.float32) for n in (train.n_users, train.n_items))
-
-
-def read_status(key: str) -> float:
-    """Return a memory figure of this process in MiB, 0 where the system has none."""
-    status = Path("/proc/self/status")
-    if not status.exists():
-        return 0.0
-    return next(int(line.split()[1]) / 1024 for line in status.read_text().splitlines() if line.startswith(key))
-
-
-def reset_peak() -> float:
-    """Forget the highest memory so far; return what is held now, in MiB."""
-    if sys.platform == "linux":
-        Path("/proc/self/clear_refs").write_text("5")
-    return read_status("VmRSS")
-
-
-def processor() -> str:
-    info = Path("/proc/cpuinfo")
-    names = [line.split(":")[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
-    return names[0] if info.exists() and names else platform.processor()
 
 
 if __name__ == "__main__":
