@@ -3,6 +3,9 @@
 import numba
 import numpy as np
 
+from multimargin.kernels.threads import tell_numba
+
+tell_numba()
 # sums may be reordered and contracted, but no reciprocal approximations and no assumptions about infinities
 FAST = {"reassoc", "contract", "nsz"}
 TINY = np.float32(1e-12)  # the smallest norm torch.nn.functional.normalize divides by

@@ -62,3 +62,12 @@ def test_parallel_loops_follow():
 def test_numba_is_not_loaded_for_it():
     imports = "import sys; from multimargin.kernels.threads import set_threads; set_threads(2)"
     subprocess.run([sys.executable, "-c", f"{imports}; assert 'numba' not in sys.modules"], check=True)
+
+
+@pytest.mark.parametrize("kernels", ["rows", "draws"])
+@pytest.mark.parametrize("asked_for_by", ["code", "environment"])
+def test_what_was_asked_for_before_numba_was_loaded_is_heard(kernels, asked_for_by):
+    first = "from multimargin.kernels.threads import set_threads; set_threads(1)" if asked_for_by == "code" else "pass"
+    code = f"{first}; import multimargin.kernels.{kernels}; import numba; assert numba.get_num_threads() == 1"
+    environment = os.environ | ({} if asked_for_by == "code" else {"MULTIMARGIN_THREADS": "1"})
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment)
