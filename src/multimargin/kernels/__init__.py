@@ -3,5 +3,5 @@
 import os
 
 # A waiting thread of a pool spins by default, for milliseconds, and starves whoever else needs the core (PyTorch's own
-# pool, another process). A short spin costs nothing measurable on a free machine. Read when numba starts its pool.
-os.environ.setdefault("GOMP_SPINCOUNT", "2000")
+# pool, another process). A shorter spin still outlasts the gaps inside a step. Read when numba starts its pool.
+os.environ.setdefault("GOMP_SPINCOUNT", "100000")

@@ -1,14 +1,19 @@
 """The launcher: takes tensors and settings apart once, then runs stretches of an epoch."""
 
+import time
 from typing import Any
 
+import numba
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
 from multimargin.kernels.fused_epoch.records import Clock, Settings, Table
 from multimargin.kernels.lazy_adam import RowState, Schedule
+from multimargin.kernels.pace import Pace
 from multimargin.kernels.threads import get_threads
+
+_PIECE = 32  # steps in one call: short enough to change the number of threads, long enough not to notice
 
 
 class FusedEpoch:
@@ -61,6 +66,7 @@ class FusedEpoch:
 
         self._run_steps: Any = cpu.run_steps
         self.schedule = schedule
+        self._pace = Pace(get_threads())
         self._pairs = (pair_users, pair_items)
         self._tables = [
             (table.detach().numpy(), state) for table, state in ((user_table, user_state), (item_table, item_state))
@@ -104,10 +110,23 @@ class FusedEpoch:
             batch_size: B.
             learning_rate: for these steps.
         """
-        clock = self.schedule.advance_many(-(-(stop - start) // batch_size), learning_rate)
         if self._settled != self.schedule.base:
             self._inverse = [self._inverse_norms(vectors) for vectors, _ in self._tables]
             self._settled = self.schedule.base
+        total = 0.0
+        for first in range(start, stop, _PIECE * batch_size):
+            last = min(first + _PIECE * batch_size, stop)
+            threads = self._pace.choose()
+            numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))  # type: ignore[attr-defined]
+            started = time.perf_counter()
+            total += self._piece(order, first, last, place, batch_size, learning_rate, threads)
+            self._pace.record(threads, last - first, time.perf_counter() - started)
+        return total
+
+    def _piece(
+        self, order: NDArray[np.int64], start: int, stop: int, place: int, batch_size: int, rate: float, lanes: int
+    ) -> float:
+        clock = self.schedule.advance_many(-(-(stop - start) // batch_size), rate)
         tables = [
             self._table(vectors, state, inverse)
             for (vectors, state), inverse in zip(self._tables, self._inverse, strict=True)
@@ -118,7 +137,7 @@ class FusedEpoch:
                 self.schedule.base, self.schedule.horizon, self.schedule.power, self.schedule.drift, self.schedule.tail,
                 clock.rate, clock.eps_now, clock.eps_idle,
             ),
-            self._settings, get_threads(),
+            self._settings, lanes,
         )  # fmt: skip
         return float(loss)
 
