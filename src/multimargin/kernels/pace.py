@@ -1,6 +1,6 @@
-"""How many threads pay off right now: where others use the cores too, waiting at barriers can cost more than it buys."""
+"""How many threads pay off right now: where others use the cores too, waiting at barriers costs more than it buys."""
 
-_PATIENCE = 25.0  # the slower choice is tried again once that many times its cost has gone by
+_PATIENCE = 25.0  # the slower choice is tried again once that many times its last cost has gone by
 
 
 class Pace:
@@ -14,27 +14,20 @@ class Pace:
 
     def __init__(self, threads: int):
         self.threads = threads
-        self._seconds_per_unit: dict[int, float] = {}
-        self._cost_of_trial = 0.0
-        self._since_trial = 0.0
+        self._last: dict[int, tuple[float, float]] = {}  # threads -> (seconds per unit, seconds) of its last piece
+        self._spent = 0.0  # seconds since the slower choice was tried
 
     def choose(self) -> int:
         """Return the number of threads for the next piece."""
         for untried in (self.threads, 1):
-            if untried not in self._seconds_per_unit:
+            if untried not in self._last:
                 return untried
-        if self.threads == 1:
-            return 1
-        faster, slower = sorted(self._seconds_per_unit, key=self._seconds_per_unit.__getitem__)
-        if self._since_trial > _PATIENCE * self._cost_of_trial:
-            return slower
-        return faster
+        faster, slower = (1, self.threads) if self._last[1] < self._last[self.threads] else (self.threads, 1)
+        return slower if self._spent > _PATIENCE * self._last[slower][1] else faster
 
     def record(self, threads: int, units: int, seconds: float) -> None:
         """Note that a piece of ``units`` took ``seconds`` with ``threads``."""
-        best = min(self._seconds_per_unit, key=self._seconds_per_unit.__getitem__, default=threads)
-        if threads == best:
-            self._since_trial += seconds
-        else:
-            self._cost_of_trial, self._since_trial = seconds, 0.0
-        self._seconds_per_unit[threads] = seconds / units
+        other = 1 if threads == self.threads else self.threads
+        slower = other in self._last and self._last[other][0] < seconds / units
+        self._spent = 0.0 if slower else self._spent + seconds
+        self._last[threads] = (seconds / units, seconds)

@@ -1,0 +1,35 @@
+"""Which number of threads is chosen, against a machine whose speed is made up."""
+
+from multimargin.kernels.pace import Pace
+
+
+def run(pace: Pace, seconds: dict[int, float], pieces: int) -> list[int]:
+    chosen = []
+    for _ in range(pieces):
+        threads = pace.choose()
+        pace.record(threads, 10, seconds[threads])
+        chosen.append(threads)
+    return chosen
+
+
+def test_one_thread_is_all_there_is() -> None:
+    assert run(Pace(1), {1: 1.0}, 5) == [1] * 5
+
+
+def test_more_threads_are_kept_where_they_pay_off() -> None:
+    chosen = run(Pace(4), {4: 1.0, 1: 3.0}, 200)
+    assert chosen[:2] == [4, 1]
+    assert chosen.count(4) > 190
+
+
+def test_one_thread_is_kept_on_a_busy_machine() -> None:
+    chosen = run(Pace(2), {2: 20.0, 1: 1.0}, 200)
+    assert chosen.count(1) == 199, "the first trial must not be repeated before it has been paid off"
+
+
+def test_the_slower_choice_is_tried_again() -> None:
+    pace = Pace(2)
+    run(pace, {2: 20.0, 1: 1.0}, 2)
+    chosen = run(pace, {2: 0.5, 1: 1.0}, 600)
+    assert chosen[-1] == 2
+    assert chosen.count(2) > 50
