@@ -75,14 +75,3 @@ def test_state_makes_the_same_tables(make):
     other.load_state_dict(encoder.state_dict())
     for one, two in zip(encoder.tables(), other.tables(), strict=True):
         assert torch.equal(one, two)
-
-
-def test_fold_in_gives_a_vector_or_says_no(make):
-    encoder = make()
-    try:
-        vector = encoder.fold_in(np.array([1, 5]), encoder.tables()[1])
-    except NotImplementedError as error:
-        assert type(encoder).__name__ in str(error)
-    else:
-        assert vector.shape == encoder.tables()[1].shape[1:]
-        assert torch.isfinite(vector).all()

@@ -5,7 +5,6 @@ from typing import ClassVar, Literal
 
 import numpy as np
 from jaxtyping import Float, Int
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from multimargin.data.interactions import Interactions
@@ -39,11 +38,3 @@ class Encoder(nn.Module, ABC):
     def encode_items(self, items: Int[Tensor, " B"]) -> Float[Tensor, "B D"]:
         """Return the vectors of ``items``."""
         return self.tables()[1][items]
-
-    def fold_in(self, items: NDArray[np.int64], item_table: Float[Tensor, "I D"]) -> Float[Tensor, " D"]:
-        """Return a vector for a user who was not in training, from the item indices they touched.
-
-        Raises:
-            NotImplementedError: this encoder cannot; the message says so.
-        """
-        raise NotImplementedError(f"{type(self).__name__} cannot encode a user who was not in training.")

@@ -3,7 +3,6 @@
 import numpy as np
 import torch
 from jaxtyping import Float
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from multimargin import checks
@@ -53,14 +52,3 @@ class MF(Encoder):
     def tables(self) -> tuple[Float[Tensor, "U D"], Float[Tensor, "I D"]]:
         """Return the parameters themselves."""
         return self.user_table, self.item_table
-
-    def fold_in(self, items: NDArray[np.int64], item_table: Float[Tensor, "I D"]) -> Float[Tensor, " D"]:
-        """Return the mean of the (for cosine: normalised) vectors of ``items``.
-
-        With item vectors fixed, this direction is the exact minimiser of the margin losses' positive term
-        over unit vectors, before any negative is active.
-        """
-        vectors = item_table[torch.from_numpy(items)]  # (n, D)
-        if self.similarity == "cosine":
-            vectors = nn.functional.normalize(vectors, dim=-1)
-        return vectors.mean(0)  # (D,)

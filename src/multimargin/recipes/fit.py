@@ -107,7 +107,7 @@ def fit(
         negatives: where negatives come from; None: ``UniformNegatives()``.
         n_negatives: N, negatives per positive, 1 or more.
         learning_rate: of Adam, above 0.
-        weight_decay: coefficient of the L2 term (weight_decay / 2) * sum of squares, 0 or more.
+        weight_decay: times the row, added to the gradient of rows that have one, 0 or more.
         batch_size: B, positives per step, 1 or more.
         epochs: passes over ``train``, 1 or more.
         clip_norm: largest global norm of the gradient; None: not clipped.

@@ -77,7 +77,7 @@ class Trainer:
         stopping: when to stop early; None: never.
         schedule: when to lower the learning rate; None: never.
         engine: "auto", "fused" (tables, margin losses, uniform negatives, CPU) or "steps" (anything).
-        device: "auto" (a GPU if there is one), "cpu" or "cuda".
+        device: "auto" (the CPU, for which the kernels are compiled), "cpu" or "cuda".
         seed: of every stream of randomness, 0 or more.
 
     Raises:
@@ -144,10 +144,14 @@ class Trainer:
 
         Raises:
             DataError: ``train`` is empty.
+            ArgumentError: a stopping rule or schedule, and nothing is evaluated.
             CheckpointError: ``resume``, and there is no usable checkpoint for this encoder.
         """
         if not len(train):
             raise DataError("training data must hold at least one interaction; got none. Check the split and filters.")
+        if evaluate is None and (self.stopping is not None or self.schedule is not None):
+            name = "schedule" if self.stopping is None else "stopping"
+            checks.fail(name, "have a metric to watch", getattr(self, name), "Give validation data, or leave it out.")
         streams = Streams(self.seed)
         encoder.build(train, rng=streams.generator("init"))
         encoder.to(self.device)
@@ -189,7 +193,7 @@ class _Session:
         self.evaluate, self.folder = evaluate, run
         self.state = _State(train.fingerprint, learning_rate=trainer.learning_rate)
         self.best: dict[str, Tensor] | None = None
-        self._saved = time.perf_counter()
+        self._saved = float("-inf")  # the first epoch is saved whatever it took
 
     def start(self, *, resume: bool) -> None:
         """Begin, or take back the last checkpoint."""
@@ -315,13 +319,12 @@ class _Session:
 
 
 def find_device(name: str) -> str:
-    """Return the device called ``name``; "auto" is a GPU if there is one.
+    """Return the device called ``name``; "auto" is the CPU, where the compiled kernels run.
 
     Raises:
         DeviceError: there is no such device here.
     """
     checks.choice("device", name, ("auto", "cpu", "cuda"))
-    available = torch.cuda.is_available()
-    if name == "cuda" and not available:
+    if name == "cuda" and not torch.cuda.is_available():
         raise DeviceError("device must be one this machine has; got 'cuda', and PyTorch sees no GPU. Use device=cpu.")
-    return ("cuda" if available else "cpu") if name == "auto" else name
+    return "cpu" if name == "auto" else name
