@@ -1,15 +1,13 @@
 """A user's text file as bytes: decompressed, its byte order mark removed, its lines counted."""
 
 import gzip
-import importlib
-import io
 import zlib
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-import polars as pl
+import zstandard
 from numpy.typing import NDArray
 
 from multimargin.checks import nearest
@@ -131,8 +129,8 @@ def read_bytes(path: Path) -> bytes:
         if data.startswith(_GZ_MAGIC):
             return gzip.decompress(data)
         if data.startswith(_ZST_MAGIC):
-            return _decompress_zst(path, data)
-    except (EOFError, OSError, zlib.error, pl.exceptions.PolarsError) as error:
+            return _decompress_zst(data)
+    except (EOFError, OSError, zlib.error, zstandard.ZstdError) as error:
         what = f"must be a whole compressed file; {str(error).splitlines()[0]}"
         raise PlacedError(str(path), what, "It was cut or damaged on its way: fetch it again.") from error
     if split_suffix(path)[1] and data:
@@ -142,32 +140,13 @@ def read_bytes(path: Path) -> bytes:
     return data
 
 
-def _decompress_zst(path: Path, data: bytes) -> bytes:
-    """Decompress Zstandard: by the standard library (3.14), by ``zstandard`` if it is there, or as polars' lines."""
-    for name in ("compression.zstd", "zstandard"):
-        try:
-            module = importlib.import_module(name)
-        except ImportError:
-            continue
-        if name == "zstandard":
-            with module.ZstdDecompressor().stream_reader(io.BytesIO(data), read_across_frames=True) as stream:
-                return bytes(stream.read())
-        return bytes(module.decompress(data))
-    return zst_by_polars(path, data)
-
-
-def zst_by_polars(path: Path, data: bytes) -> bytes:
-    """Decompress Zstandard text with what is always there: polars, told that a line is one field.
-
-    Raises:
-        PlacedError: the content is no text.
-    """
-    separator = "\x01"  # a byte that no table holds
-    try:
-        lines = pl.read_csv(data, has_header=False, separator=separator, quote_char=None, infer_schema=False)
-    except pl.exceptions.ComputeError as error:
-        way_out = "Unpack it first, or pip install zstandard."
-        raise PlacedError(str(path), "must hold text to be read compressed by .zst", way_out) from error
-    if lines.width == 0:
-        return b""
-    return ("\n".join(lines.to_series().fill_null("").to_list()) + "\n").encode()
+def _decompress_zst(data: bytes) -> bytes:
+    """Decompress Zstandard, all its frames; a cut frame is an error."""
+    parts = []
+    while data:
+        frame = zstandard.ZstdDecompressor().decompressobj()
+        parts.append(frame.decompress(data))
+        if not frame.eof:
+            raise EOFError("it ends in the middle")
+        data = frame.unused_data
+    return b"".join(parts)

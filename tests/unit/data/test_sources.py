@@ -8,7 +8,7 @@ import pytest
 import zstandard
 
 from multimargin.data import Interactions
-from multimargin.data.sources import Source, split_suffix, zst_by_polars
+from multimargin.data.sources import Source, split_suffix
 from multimargin.errors import DataError
 
 TEXT = b'user_id,item_id\na,x\n\nb,"y"\n'
@@ -31,10 +31,11 @@ def test_compressed_parquet(tmp_path, suffix, compress):
     assert len(Interactions.read(path)) == 1
 
 
-def test_polars_alone_can_unpack_text():
-    assert zst_by_polars(Path("x"), zstandard.compress(TEXT)) == TEXT
-    with pytest.raises(DataError, match="pip install zstandard"):
-        zst_by_polars(Path("x.parquet.zst"), zstandard.compress(b"\xff\x00\xfe" * 50))
+def test_frames_in_a_row_are_one_file(tmp_path):
+    for suffix, compress in ((".gz", gzip.compress), (".zst", zstandard.compress)):
+        path = tmp_path / f"two.csv{suffix}"
+        path.write_bytes(compress(TEXT) + compress(b"c,z\n"))
+        assert len(Interactions.read(path)) == 3
 
 
 def test_a_cut_archive_says_so(tmp_path):
