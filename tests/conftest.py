@@ -29,6 +29,16 @@ def _no_network(monkeypatch):
 
 
 @pytest.fixture
+def at_threads(monkeypatch):
+    """Return a function that sets the number of threads, of however little work; afterwards it is as before."""
+    from multimargin.kernels import team, threads
+
+    monkeypatch.setattr(threads, "_threads", None)
+    monkeypatch.setattr(team, "_SMALL", 0)
+    return threads.set_threads
+
+
+@pytest.fixture
 def small():
     """Interactions of 12 users and 23 items, ids text and integers; user 0 has none, user 1 all items but one."""
     from multimargin.data.interactions import Interactions

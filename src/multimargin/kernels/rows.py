@@ -3,15 +3,15 @@
 import numba
 import numpy as np
 
-from multimargin.kernels.threads import tell_numba
+from multimargin.kernels.intrinsics import fetch
 
-tell_numba()
 # sums may be reordered and contracted, but no reciprocal approximations and no assumptions about infinities
 FAST = {"reassoc", "contract", "nsz"}
 TINY = np.float32(1e-12)  # the smallest norm torch.nn.functional.normalize divides by
+_LINE = 16  # float32 of a cache line
 
 
-@numba.njit(cache=True, fastmath=FAST)
+@numba.njit(inline="always")
 def dot(a, b):
     """Return the float32 dot product of two (D,) rows."""
     total = np.float32(0)
@@ -20,22 +20,29 @@ def dot(a, b):
     return total
 
 
-@numba.njit(cache=True, fastmath=FAST)
+@numba.njit(inline="always")
 def add_scaled(out, factor, row):
     """Add ``factor * row`` to ``out``, both (D,)."""
     for d in range(out.shape[0]):
         out[d] += factor * row[d]
 
 
-@numba.njit(cache=True, fastmath=FAST)
+@numba.njit(inline="always")
 def inverse_norm(row):
     """Return 1 / max(|row|, 1e-12), float32."""
     return np.float32(1) / max(np.sqrt(dot(row, row)), TINY)
 
 
-@numba.njit(cache=True, fastmath=FAST)
+@numba.njit(inline="always")
 def through_normalisation(gradient, row, inverse):
     """Turn the gradient of ``row * inverse`` (a unit vector) into the gradient of ``row``, in place."""
     along = dot(gradient, row) * inverse * inverse
     for d in range(row.shape[0]):
         gradient[d] = (gradient[d] - along * row[d]) * inverse
+
+
+@numba.njit(inline="always")
+def fetch_row(array, start, length):
+    """Ask for ``length`` entries of a contiguous float32 array from flat place ``start`` on."""
+    for line in range(0, length, _LINE):
+        fetch(array, start + line)  # type: ignore[call-arg]

@@ -1,7 +1,6 @@
 """How many threads compiled code may use; no result depends on it."""
 
 import os
-import sys
 
 from multimargin import checks
 
@@ -26,18 +25,9 @@ def get_threads() -> int:
 
 
 def set_threads(n: int) -> None:
-    """Use ``n`` threads, 1 or more, from now on in this process, numba's parallel loops included."""
+    """Use ``n`` threads, 1 or more, from now on in this process."""
     global _threads
     _threads = checks.positive_int("threads", n)
-    tell_numba()
-
-
-def tell_numba() -> None:
-    """Hand numba what was asked for before it was loaded; modules of parallel kernels call this after loading it."""
-    if "numba" in sys.modules and (_threads is not None or os.environ.get(_VARIABLE)):
-        import numba
-
-        numba.set_num_threads(min(get_threads(), numba.config.NUMBA_NUM_THREADS))  # type: ignore[attr-defined]
 
 
 def usable_cores() -> int:

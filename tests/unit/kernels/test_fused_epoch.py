@@ -2,14 +2,12 @@
 
 from itertools import pairwise, product
 
-import numba
 import numpy as np
 import pytest
 import torch
 from plain_training import random_interactions, train_plainly
 
 from multimargin.encoders import MF
-from multimargin.kernels import threads
 from multimargin.kernels.fused_epoch import FusedEpoch
 from multimargin.losses import CosineContrastiveLoss, MultiMarginLoss
 from multimargin.negatives import UniformNegatives
@@ -22,15 +20,6 @@ TOLERANCE = 2e-5  # of 99 in 100 entries, of size 0.1 to 1, after a dozen steps 
 MOVEMENT = 5e-3  # of the whole table, relative to how far it moved: one forgotten row is above 0.05
 
 MML = {"margins": (-0.1, 0.1, 0.3), "margin_weights": (0.2, 0.3, 0.5), "pos_weight": 0.7, "neg_weight": 3.0}
-
-
-@pytest.fixture
-def at_threads(monkeypatch):
-    """Return a function that sets the number of threads; afterwards it is as before."""
-    before = numba.get_num_threads()
-    monkeypatch.setattr(threads, "_threads", None)
-    yield threads.set_threads
-    numba.set_num_threads(before)
 
 
 def train_with(

@@ -2,7 +2,6 @@
 
 import math
 
-import numba
 import numpy as np
 import pytest
 import torch
@@ -10,15 +9,6 @@ import torch
 from multimargin.kernels.lazy_adam import NEVER, RowState, Schedule, cpu, implementation, reference
 
 BETAS = [(0.9, 0.999), (0.8, 0.99), (0.0, 0.999), (0.9, 0.82)]
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    """Thousands of steps on a table of a few rows: waking a second thread is all they would cost."""
-    before = numba.get_num_threads()
-    numba.set_num_threads(1)
-    yield
-    numba.set_num_threads(before)
 
 
 def plain_drift(last, now, rates, betas):

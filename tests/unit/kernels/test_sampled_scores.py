@@ -5,13 +5,11 @@ import sys
 from itertools import product
 from pathlib import Path
 
-import numba
 import numpy as np
 import pytest
 import torch
 
 from multimargin.errors import ArgumentError
-from multimargin.kernels import threads
 from multimargin.kernels.sampled_scores import sampled_scores
 
 # allowed beyond the float32 reference's own error, relative to the largest entry
@@ -165,16 +163,11 @@ def test_the_scale_is_multiplied_after_normalising(impl):
 
 
 @pytest.mark.parametrize("shared", [True, False])
-def test_the_number_of_threads_changes_nothing(monkeypatch, shared):
-    before = numba.get_num_threads()
-    monkeypatch.setattr(threads, "_threads", None)
+def test_the_number_of_threads_changes_nothing(at_threads, shared):
     results = []
-    try:
-        for count in (1, 2, 3):
-            threads.set_threads(count)
-            results.append(Case(shared=shared, zeros=0.3).run("cpu", similarity="cosine"))
-    finally:
-        numba.set_num_threads(before)
+    for count in (1, 2, 3):
+        at_threads(count)
+        results.append(Case(shared=shared, zeros=0.3).run("cpu", similarity="cosine"))
     for other in results[1:]:
         for name in TOLERANCE:
             assert torch.equal(results[0][name], other[name])

@@ -4,7 +4,6 @@ import os
 import subprocess
 import sys
 
-import numba
 import pytest
 
 from multimargin.errors import ArgumentError
@@ -15,9 +14,6 @@ from multimargin.kernels import threads
 def _as_before(monkeypatch):
     monkeypatch.setattr(threads, "_threads", None)
     monkeypatch.delenv("MULTIMARGIN_THREADS", raising=False)
-    before = numba.get_num_threads()
-    yield
-    numba.set_num_threads(before)
 
 
 def test_without_a_word_all_cores_this_process_may_use():
@@ -51,23 +47,6 @@ def test_a_broken_number_is_named(value):
         threads.set_threads(value)
 
 
-def test_parallel_loops_follow():
-    threads.set_threads(1)
-    assert numba.get_num_threads() == 1
-    threads.set_threads(10_000)  # more than there are: as many as there are
-    assert numba.get_num_threads() == numba.config.NUMBA_NUM_THREADS
-    assert threads.get_threads() == 10_000
-
-
 def test_numba_is_not_loaded_for_it():
     imports = "import sys; from multimargin.kernels.threads import set_threads; set_threads(2)"
     subprocess.run([sys.executable, "-c", f"{imports}; assert 'numba' not in sys.modules"], check=True)
-
-
-@pytest.mark.parametrize("kernels", ["rows", "draws"])
-@pytest.mark.parametrize("asked_for_by", ["code", "environment"])
-def test_what_was_asked_for_before_numba_was_loaded_is_heard(kernels, asked_for_by):
-    first = "from multimargin.kernels.threads import set_threads; set_threads(1)" if asked_for_by == "code" else "pass"
-    code = f"{first}; import multimargin.kernels.{kernels}; import numba; assert numba.get_num_threads() == 1"
-    environment = os.environ | ({} if asked_for_by == "code" else {"MULTIMARGIN_THREADS": "1"})
-    subprocess.run([sys.executable, "-c", code], check=True, env=environment)

@@ -1,6 +1,5 @@
 """Uniform draws: compiled equals the NumPy definition to the last bit, and that equals counting by hand."""
 
-import numba
 import numpy as np
 import pytest
 
@@ -59,17 +58,15 @@ def test_unseen_item_counts_past_the_seen():
     assert [unseen_item(rank, seen) for rank in range(5)] == [2, 3, 5, 8, 9]
 
 
-def test_threads_do_not_matter():
+def test_threads_do_not_matter(at_threads):
     indptr, indices = seen_lists()
     users = np.random.default_rng(2).integers(0, 29, 200)
     arguments = {"key": 5, "offset": 0, "n_items": 101, "indptr": indptr, "indices": indices}
-    before = numba.get_num_threads()
-    try:
-        numba.set_num_threads(1)
-        one = uniform_draws(users, 11, **arguments)
-    finally:
-        numba.set_num_threads(before)
-    np.testing.assert_array_equal(one, uniform_draws(users, 11, **arguments))
+    at_threads(1)
+    one = uniform_draws(users, 11, **arguments)
+    for count in (2, 3):
+        at_threads(count)
+        np.testing.assert_array_equal(one, uniform_draws(users, 11, **arguments))
 
 
 def test_a_batch_may_be_empty():

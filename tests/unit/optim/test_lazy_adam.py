@@ -1,6 +1,5 @@
 """Lazy Adam against dense Adam in float64: idle rows, changing rates, settling, checkpoints, dense parameters."""
 
-import numba
 import numpy as np
 import pytest
 import torch
@@ -12,15 +11,6 @@ from multimargin.optim import LazyAdam
 ROWS, DIM = 13, 5
 # (implementation, dtype of the table, how far a row may be from dense Adam's in float64, relative)
 FORMS = [(cpu, torch.float32, 1e-4), (reference, torch.float32, 1e-4), (reference, torch.float64, 1e-6)]
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    """Thousands of steps on a table of a few rows: waking a second thread is all they would cost."""
-    before = numba.get_num_threads()
-    numba.set_num_threads(1)
-    yield
-    numba.set_num_threads(before)
 
 
 @pytest.fixture(params=FORMS, ids=["cpu-float32", "reference-float32", "reference-float64"])

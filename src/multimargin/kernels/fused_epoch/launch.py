@@ -3,17 +3,17 @@
 import time
 from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from multimargin.kernels.fused_epoch.records import Clock, Settings, Table
+from multimargin.kernels.fused_epoch.records import Settings, new_scratch
 from multimargin.kernels.lazy_adam import RowState, Schedule
 from multimargin.kernels.pace import Pace
 from multimargin.kernels.threads import get_threads
 
 _PIECE = 32  # steps in one call: short enough to change the number of threads, long enough not to notice
+_SWEEP = 3  # one pass over all items in order beats rows at random once a step draws so many times their number
 
 
 class FusedEpoch:
@@ -62,16 +62,13 @@ class FusedEpoch:
         weight_decay: float,
         seen: tuple[NDArray[np.int64], NDArray[np.int32]] | None,
     ):
-        from multimargin.kernels.fused_epoch import cpu
-
-        self._run_steps: Any = cpu.run_steps
         self.schedule = schedule
         self._pace = Pace(get_threads())
         self._pairs = (pair_users, pair_items)
-        self._tables = [
-            (table.detach().numpy(), state) for table, state in ((user_table, user_state), (item_table, item_state))
-        ]
-        self._inverse: list[NDArray[np.float32]] = []  # kept true by the kernel until the optimiser is settled
+        self._tables = ((user_table, user_state), (item_table, item_state))
+        self._weight_decay = weight_decay
+        self._room: Any = None  # of the batch size that was asked for last
+        self._inverse: NDArray[np.float32] | None = None  # of items; true while the optimiser is not settled
         self._settled = -1
         if seen is None:
             seen = (np.empty(0, np.int64), np.empty(0, np.int32))
@@ -86,9 +83,6 @@ class FusedEpoch:
             slopes=np.array(slopes, dtype=np.float32),
             dropout=np.float32(dropout),
             clip_norm=float(clip_norm or 0.0),
-            weight_decay=np.float32(weight_decay),
-            beta1=schedule.beta1,
-            beta2=schedule.beta2,
             negatives_key=np.uint64(negatives_key),
             dropout_key=np.uint64(dropout_key),
             seen_indptr=indptr,
@@ -110,46 +104,35 @@ class FusedEpoch:
             batch_size: B.
             learning_rate: for these steps.
         """
+        from multimargin.kernels.fused_epoch.cpu import run_steps
+        from multimargin.kernels.lazy_adam.cpu import as_clock, as_table
+        from multimargin.kernels.team import run_together
+
+        (user_table, user_state), (item_table, item_state) = self._tables
+        n, (n_items, dim) = self._settings.n_negatives, item_table.shape
+        swept = batch_size * n > _SWEEP * n_items
+        if self._room is None or len(self._room.users) != batch_size:
+            self._room = new_scratch(batch_size, n, len(user_table), n_items, dim)
         if self._settled != self.schedule.base:
-            self._inverse = [self._inverse_norms(vectors) for vectors, _ in self._tables]
             self._settled = self.schedule.base
+            self._inverse = inverse_norms(item_table) if swept and self._settings.cosine else None
+        users, items = as_table(user_table, user_state), as_table(item_table, item_state, self._inverse)
         total = 0.0
         for first in range(start, stop, _PIECE * batch_size):
             last = min(first + _PIECE * batch_size, stop)
+            steps = self.schedule.advance_many(-(-(last - first) // batch_size), learning_rate)
+            clock = as_clock(self.schedule, steps.rate, steps.eps_now, steps.eps_idle, self._weight_decay)
             threads = self._pace.choose()
-            numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))  # type: ignore[attr-defined]
             started = time.perf_counter()
-            total += self._piece(order, first, last, place, batch_size, learning_rate, threads)
+            total += run_together(
+                threads, run_steps, users, items, *self._pairs, order, first, last, place, batch_size, steps.before,
+                clock, self._settings, self._room, swept,
+            )  # fmt: skip
             self._pace.record(threads, last - first, time.perf_counter() - started)
         return total
 
-    def _piece(
-        self, order: NDArray[np.int64], start: int, stop: int, place: int, batch_size: int, rate: float, lanes: int
-    ) -> float:
-        clock = self.schedule.advance_many(-(-(stop - start) // batch_size), rate)
-        tables = [
-            self._table(vectors, state, inverse)
-            for (vectors, state), inverse in zip(self._tables, self._inverse, strict=True)
-        ]
-        loss = self._run_steps(
-            *tables, *self._pairs, order, start, stop, place, batch_size, clock.before,
-            Clock(
-                self.schedule.base, self.schedule.horizon, self.schedule.power, self.schedule.drift, self.schedule.tail,
-                clock.rate, clock.eps_now, clock.eps_idle,
-            ),
-            self._settings, lanes,
-        )  # fmt: skip
-        return float(loss)
 
-    def _inverse_norms(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-        from multimargin.kernels.sampled_scores.cpu import inverse_norms
-
-        result: NDArray[np.float32] = inverse_norms(vectors, self._settings.cosine)
-        return result
-
-    @staticmethod
-    def _table(vectors: NDArray[np.float32], state: RowState, inverse: NDArray[np.float32]) -> Table:
-        return Table(
-            vectors, state.first.numpy(), state.second.numpy(), state.direction.numpy(), state.last.numpy(),
-            state.applied.numpy(), inverse,
-        )  # fmt: skip
+def inverse_norms(table: Tensor) -> NDArray[np.float32]:
+    """Return 1 / max(|row|, 1e-12) of every row."""
+    norms: NDArray[np.float32] = table.detach().norm(dim=1).clamp_min_(1e-12).reciprocal_().numpy()
+    return norms

@@ -4,90 +4,133 @@ import numba
 import numpy as np
 
 from multimargin.kernels.draws import keep_scale
-from multimargin.kernels.rows import FAST, add_scaled, dot, through_normalisation
+from multimargin.kernels.lazy_adam.cpu import missing_drift
+from multimargin.kernels.rows import TINY, add_scaled, dot, fetch_row, inverse_norm
+from multimargin.kernels.uniform_draws.cpu import draw_row
+
+_AHEAD = 16  # pairs whose rows are asked for before they are scored
 
 
-@numba.njit(cache=True)
-def drop(row, place, settings):
-    """Multiply ``row`` by the dropout factors of its place."""
-    if settings.dropout > np.float32(0):
-        start = np.uint64(place) * np.uint64(row.shape[0])
-        for d in range(row.shape[0]):
-            row[d] *= keep_scale(settings.dropout_key, start + np.uint64(d), settings.dropout)
+@numba.njit(inline="always")
+def _fetch_pair(items, j, swept, dim):
+    """Ask for what scoring item ``j`` reads."""
+    fetch_row(items.vectors, j * dim, dim)
+    if not swept:
+        fetch_row(items.moments, (3 * j + 2) * dim, dim)
 
 
-@numba.njit(cache=True, fastmath=FAST)
-def above(query, items, inverse, drawn, lowest, out_item, out_score, count):
-    """Append the items of ``drawn`` that score above ``lowest``, with their scores, at ``count``; return the new count.
-
-    Four at a time: their rows are fetched from cache together.
-    """
-    n, dim = len(drawn), query.shape[0]
-    whole = n - n % 4
-    for k in range(0, whole, 4):
-        j0, j1, j2, j3 = np.uint64(drawn[k]), np.uint64(drawn[k + 1]), np.uint64(drawn[k + 2]), np.uint64(drawn[k + 3])
-        v0, v1, v2, v3 = items[j0], items[j1], items[j2], items[j3]
-        s0, s1, s2, s3 = np.float32(0), np.float32(0), np.float32(0), np.float32(0)
-        for d in range(dim):
-            q = query[d]
-            s0 += q * v0[d]
-            s1 += q * v1[d]
-            s2 += q * v2[d]
-            s3 += q * v3[d]
-        s0, s1, s2, s3 = s0 * inverse[j0], s1 * inverse[j1], s2 * inverse[j2], s3 * inverse[j3]
-        if s0 > lowest or s1 > lowest or s2 > lowest or s3 > lowest:
-            for j, s in ((j0, s0), (j1, s1), (j2, s2), (j3, s3)):
-                if s > lowest:
-                    out_item[count], out_score[count] = j, s
-                    count += 1
-    for k in range(whole, n):
-        j = np.uint64(drawn[k])
-        s = dot(query, items[j]) * inverse[j]
-        if s > lowest:
-            out_item[count], out_score[count] = j, s
-            count += 1
-    return count
+@numba.njit(inline="always")
+def fetch_start(b, users, items, x, swept, dim):
+    """Ask for what scoring row ``b`` reads first."""
+    u, i, drawn = x.users[b], x.positives[b], x.negatives[b]
+    fetch_row(users.vectors, u * dim, dim)
+    fetch_row(users.moments, 3 * u * dim, 3 * dim)
+    fetch_row(items.vectors, i * dim, dim)
+    fetch_row(items.moments, 3 * i * dim, 3 * dim)
+    for k in range(min(_AHEAD, len(drawn))):
+        _fetch_pair(items, np.int64(drawn[k]), swept, dim)
 
 
-@numba.njit(cache=True)
-def score_row(b, user_table, item_table, x, settings, place, size):
-    """Do row ``b`` of a batch of ``size`` whose first row stands at ``place`` in the streams."""
+@numba.njit(inline="always")
+def draw(b, x, settings, n_items, place):
+    """Draw row ``b``'s negatives by their places in the stream."""
+    seen = settings.seen_indices[:0]
+    if len(settings.seen_indptr):
+        seen = settings.seen_indices[settings.seen_indptr[x.users[b]] : settings.seen_indptr[x.users[b] + 1]]
+    draw_row(settings.negatives_key, np.uint64(place), n_items, seen, x.negatives[b])
+
+
+@numba.njit(inline="always")
+def score_row(b, users, items, x, clock, settings, now, place, size, swept):
+    """Fill in row ``b`` of a batch of ``size``, which stands at ``place`` in the streams."""
     n = settings.n_negatives
-    items, inverse = item_table.vectors, item_table.inverse
-    margins, slopes = settings.margins, settings.slopes
-    pair_item, pair_score, pair_slope = x.pair_item[b], x.pair_score[b], x.pair_slope[b]
-    one = np.float32(1)
-    # 1. the query: normalised, then dropped out
-    u, r, q = user_table.vectors[x.users[b]], user_table.inverse[x.users[b]], x.query[b]
-    q[:] = np.float32(0)
-    add_scaled(q, r, u)
-    drop(q, place + b, settings)
-    # 2. the positive: pull up to 1
-    positive = x.positives[b]
-    score = dot(q, items[positive]) * inverse[positive]
-    first, loss = 0, 0.0
-    if score < one and settings.pos_slope > np.float32(0):
-        loss = np.float64(settings.pos_slope * (one - score))
-        pair_item[0], pair_score[0], pair_slope[0] = positive, score, -settings.pos_slope / np.float32(size)
-        first = 1
-    # 3. the negatives: only those above the smallest margin are kept
-    count = above(q, items, inverse, x.negatives[b], margins[0], pair_item, pair_score, first)
-    per_pair = one / np.float32(n * size)
+    cosine, margins, slopes = settings.cosine, settings.margins, settings.slopes
+    dim = users.vectors.shape[1]
+    one, zero = np.float32(1), np.float32(0)
+    # 1. the user as of now, normalised: ``unit``; with dropout: ``q``
+    row = x.users[b]
+    unit, q, g = x.unit[b], x.query[b], x.user_gradient[b]
+    w, e = users.vectors[row], users.moments[row, 2]
+    missing = missing_drift(users.last, users.applied, row, now, clock)
+    for d in range(dim):
+        unit[d] = w[d] - missing * e[d]
+    user_inverse = inverse_norm(unit) if cosine else one
+    keep = x.keep[b]
+    if settings.dropout > zero:
+        first = np.uint64(place) * np.uint64(dim)
+        for d in range(dim):
+            keep[d] = keep_scale(settings.dropout_key, first + np.uint64(d), settings.dropout)
+    for d in range(dim):
+        unit[d] *= user_inverse
+        q[d] = unit[d] * keep[d]
+        g[d] = zero
+    # 2. the pairs that have a gradient: the positive below 1, negatives above the smallest margin
+    pair_item, pair_score, pair_inverse, pair_missing = x.pair_item[b], x.score[b], x.inverse[b], x.missing[b]
+    drawn = x.negatives[b]
+    lowest = margins[0]
+    loss = 0.0
+    count = 0
+    first_negative = 0
+    for k in range(-1, n):
+        if k + _AHEAD < n:
+            _fetch_pair(items, np.int64(drawn[k + _AHEAD]), swept, dim)
+        j = np.int64(x.positives[b]) if k < 0 else np.int64(drawn[k])
+        v = items.vectors[j]
+        score, inverse, missing = zero, one, zero
+        if swept:
+            score = dot(q, v)
+            if len(items.inverse):
+                inverse = items.inverse[j]
+        else:
+            missing = missing_drift(items.last, items.applied, j, now, clock)
+            square = zero
+            if missing == zero:
+                for d in range(dim):
+                    score += q[d] * v[d]
+                    square += v[d] * v[d]
+            else:
+                f = items.moments[j, 2]
+                for d in range(dim):
+                    value = v[d] - missing * f[d]
+                    score += q[d] * value
+                    square += value * value
+            if cosine:
+                inverse = one / max(np.sqrt(square), TINY)
+        score *= inverse
+        if (score > lowest) if k >= 0 else (score < one and settings.pos_slope > zero):
+            pair_item[count], pair_score[count], pair_inverse[count], pair_missing[count] = j, score, inverse, missing
+            count += 1
+            if k < 0:
+                first_negative = 1
+    x.active[b] = count
+    # 3. loss and slopes
     hinge = 0.0
-    for k in range(first, count):
-        slope = np.float32(0)
+    pair_slope = x.slope[b]
+    if first_negative:
+        loss = np.float64(settings.pos_slope * (one - pair_score[0]))
+        pair_slope[0] = -settings.pos_slope / np.float32(size)
+    per_pair = one / np.float32(n * size)
+    for k in range(first_negative, count):
+        slope = zero
         for m in range(len(margins)):
             if pair_score[k] > margins[m]:
                 slope += slopes[m]
                 hinge += np.float64(slopes[m] * (pair_score[k] - margins[m]))
         pair_slope[k] = slope * per_pair
-    x.active[b] = count
     x.loss[b] = loss + hinge / n
     # 4. the gradient of the user's row: q's, through dropout and normalisation
-    g = x.user_gradient[b]
-    g[:] = np.float32(0)
     for k in range(count):
-        add_scaled(g, pair_slope[k] * inverse[pair_item[k]], items[pair_item[k]])
-    drop(g, place + b, settings)
-    if settings.cosine:
-        through_normalisation(g, u, r)
+        j = pair_item[k]
+        v, f = items.vectors[j], items.moments[j, 2]
+        factor, missing = pair_slope[k] * pair_inverse[k], pair_missing[k]
+        if missing == zero:
+            add_scaled(g, factor, v)
+        else:
+            for d in range(dim):
+                g[d] += factor * (v[d] - missing * f[d])
+    for d in range(dim):
+        g[d] *= keep[d]
+    if cosine:
+        along = dot(g, unit)
+        for d in range(dim):
+            g[d] = (g[d] - along * unit[d]) * user_inverse

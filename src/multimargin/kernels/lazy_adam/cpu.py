@@ -4,162 +4,162 @@ Memory: nothing beyond the state. Traffic of a catch-up: two rows read and one w
 the next gradient); of an update: five rows read, four written.
 """
 
+from typing import Any, NamedTuple
+
 import numba
 import numpy as np
 
 from multimargin.kernels.lazy_adam.schedule import NEVER, Schedule
 from multimargin.kernels.lazy_adam.state import RowState
-from multimargin.kernels.rows import FAST, TINY
-from multimargin.kernels.threads import get_threads
+from multimargin.kernels.rows import inverse_norm
+from multimargin.kernels.team import TOGETHER, run_together, share, threads_for
 
 _FORGOTTEN = 1e-25  # a moment decayed below this is 0: keeps denormal numbers out of the tables
 
 
-@numba.njit(cache=True, fastmath=FAST)
-def catch_up_range(
-    table, direction, last, applied, inverse, cosine, rows, start, stop, lane, lanes, step, base, horizon, drift, tail
-):
-    """Bring ``rows[start:stop]`` (of empty ``rows``: start..stop) that are ``lane`` modulo ``lanes`` to ``step``.
+class Table(NamedTuple):
+    """A table and its state, as compiled code sees them."""
 
-    Keeps ``inverse`` (their inverse norms) true when ``cosine``. One flat loop over plain arrays: handing rows to
-    functions one by one costs more, in reference counts, than the arithmetic.
-    """
-    listed = len(rows) > 0
-    for k in range(start, stop):
-        row = np.int64(rows[k]) if listed else k
-        if lanes > 1 and row % lanes != lane:
-            continue
-        since = np.int64(last[row])
-        if since == NEVER:
-            continue
-        idle = step - since
-        due = np.float32(drift[idle] if idle <= horizon else tail[since - base])
+    vectors: Any  # (R, D)
+    moments: Any  # (R, 3, D)
+    last: Any  # (R,) int32
+    applied: Any  # (R,)
+    inverse: Any  # (R,) inverse norms to keep true, or (0,)
+
+
+class Clock(NamedTuple):
+    """The drift sums at the start of a call and the constants of each step in it (see ``schedule``)."""
+
+    base: int
+    horizon: int
+    power: Any  # (horizon+1,)
+    drift: Any  # (horizon+1,)
+    tail: Any
+    rate: Any  # (steps,)
+    eps_now: Any  # (steps,)
+    eps_idle: Any  # (steps,)
+    beta1: float
+    beta2: float
+    weight_decay: np.float32
+
+
+@numba.njit(inline="always")
+def missing_drift(last, applied, row, now, clock):
+    """Return the drift that ``row`` still lacks at step ``now``, float32."""
+    since = np.int64(last[row])
+    missing = np.float32(0)
+    if since != NEVER:
+        idle = now - since
+        due = np.float32(clock.drift[idle]) if idle <= clock.horizon else np.float32(clock.tail[since - clock.base])
         missing = due - applied[row]
-        if missing != np.float32(0):
-            w, e = table[row], direction[row]
-            square = np.float32(0)
-            for d in range(w.shape[0]):
-                value = w[d] - missing * e[d]
-                w[d] = value
-                square += value * value
-            applied[row] = due
-            if cosine:
-                inverse[row] = np.float32(1) / max(np.sqrt(square), TINY)
+    return missing
 
 
-@numba.njit(cache=True, fastmath=FAST)
-def update_range(
-    table, first, second, direction, last, applied, inverse, cosine, rows, wanted, gradients, start, stop, scale,
-    step, rate, eps_now, eps_idle, beta1, beta2, decay,
-):  # fmt: skip
-    """Move the caught-up ``rows[k]``, start <= k < stop, by one Adam step with ``scale * gradients[k]``.
-
-    If ``wanted`` is not empty, only where ``wanted[k] == k``. Keeps ``inverse`` true when ``cosine``.
-    """
-    choosy = len(wanted) > 0
-    rate, eps_now, eps_idle = np.float32(rate), np.float32(eps_now), np.float32(eps_idle)
-    add1, add2 = np.float32(1 - beta1), np.float32(1 - beta2)
-    for k in range(start, stop):
-        if choosy and wanted[k] != k:
-            continue
-        row = np.int64(rows[k])
-        idle = np.float64(1 if last[row] == NEVER else step - last[row])
-        keep1, keep2 = np.float32(beta1**idle), np.float32(beta2**idle)
-        if keep1 < _FORGOTTEN:
-            keep1 = np.float32(0)
-        w, m, v, e, g = table[row], first[row], second[row], direction[row], gradients[k]
-        square = np.float32(0)
-        for d in range(w.shape[0]):
-            gradient = scale * g[d] + decay * w[d]
-            moment = keep1 * m[d] + add1 * gradient
-            spread = keep2 * v[d] + add2 * gradient * gradient
-            root = np.sqrt(spread)
-            value = w[d] - rate * moment / (root + eps_now)
-            m[d], v[d], w[d] = moment, spread, value
-            e[d] = moment / (root + eps_idle)
-            square += value * value
-        last[row] = step
-        applied[row] = np.float32(0)
-        if cosine:
-            inverse[row] = np.float32(1) / max(np.sqrt(square), TINY)
+@numba.njit(inline="always")
+def _keep_inverse(t, row):
+    if len(t.inverse):
+        t.inverse[row] = inverse_norm(t.vectors[row])
 
 
-@numba.njit(cache=True, parallel=True)
-def _catch_up(table, direction, last, applied, rows, lanes, step, base, horizon, drift, tail):
-    for lane in numba.prange(lanes):  # each row has one owner, however often it is listed
-        catch_up_range(
-            table,
-            direction,
-            last,
-            applied,
-            applied,
-            False,
-            rows,
-            0,
-            len(rows),
-            lane,
-            lanes,
-            step,
-            base,
-            horizon,
-            drift,
-            tail,
-        )
+@numba.njit(inline="always")
+def bring_up(t, row, now, clock):
+    """Bring ``row`` of ``t`` to step ``now``, and its inverse norm if it is kept."""
+    missing = missing_drift(t.last, t.applied, row, now, clock)
+    if missing != np.float32(0):
+        w, e = t.vectors[row], t.moments[row, 2]
+        for d in range(t.vectors.shape[1]):
+            w[d] -= missing * e[d]
+        t.applied[row] += missing
+        _keep_inverse(t, row)
 
 
-@numba.njit(cache=True, parallel=True)
-def _update(
-    table, first, second, direction, last, applied, rows, gradients, step, rate, eps_now, eps_idle, beta1, beta2, decay
-):
-    for k in numba.prange(len(rows)):
-        update_range(
-            table, first, second, direction, last, applied, applied, False, rows, rows[:0], gradients, k, k + 1,
-            np.float32(1), step, rate, eps_now, eps_idle, beta1, beta2, decay,
-        )  # fmt: skip
+@numba.njit(inline="always")
+def move_row(t, row, gradient, scale, now, k, clock):
+    """Move the brought-up ``row`` by Adam's step ``now``, the call's ``k``-th, with ``scale * gradient``."""
+    rate, eps_now, eps_idle = np.float32(clock.rate[k]), np.float32(clock.eps_now[k]), np.float32(clock.eps_idle[k])
+    add1, add2 = np.float32(1 - clock.beta1), np.float32(1 - clock.beta2)
+    idle = np.float64(1 if t.last[row] == NEVER else now - t.last[row])
+    keep1, keep2 = np.float32(clock.beta1**idle), np.float32(clock.beta2**idle)
+    if keep1 < _FORGOTTEN:
+        keep1 = np.float32(0)
+    w, m, v, e = t.vectors[row], t.moments[row, 0], t.moments[row, 1], t.moments[row, 2]
+    for d in range(t.vectors.shape[1]):
+        slope = scale * gradient[d] + clock.weight_decay * w[d]
+        moment = keep1 * m[d] + add1 * slope
+        spread = keep2 * v[d] + add2 * slope * slope
+        root = np.sqrt(spread)
+        w[d] -= rate * moment / (root + eps_now)
+        m[d], v[d], e[d] = moment, spread, moment / (root + eps_idle)
+    t.last[row] = now
+    t.applied[row] = np.float32(0)
+    _keep_inverse(t, row)
 
 
-@numba.njit(cache=True, parallel=True)
-def _settle(table, first, second, direction, last, applied, step, base, horizon, drift, tail, eps_idle, beta1, beta2):
-    for row in numba.prange(table.shape[0]):
-        if last[row] != NEVER:
-            # 1. the row itself
-            catch_up_range(
-                table,
-                direction,
-                last,
-                applied,
-                applied,
-                False,
-                last[:0],
-                row,
-                row + 1,
-                0,
-                1,
-                step,
-                base,
-                horizon,
-                drift,
-                tail,
-            )
-            # 2. its moments
-            idle = np.float64(step - last[row])
-            keep1, keep2 = np.float32(beta1**idle), np.float32(beta2**idle)
+@numba.njit(**TOGETHER)
+def _catch_up(thread, threads, cells, table, rows, now, clock):
+    for row in rows:  # each row has one owner, however often it is listed
+        if row % threads == thread:
+            bring_up(table, row, now, clock)
+
+
+@numba.njit(**TOGETHER)
+def _update(thread, threads, cells, table, rows, gradients, now, clock):
+    first, stop = share(thread, threads, len(rows))
+    for k in range(first, stop):
+        move_row(table, rows[k], gradients[k], np.float32(1), now, 0, clock)
+
+
+@numba.njit(**TOGETHER)
+def _settle(thread, threads, cells, table, now, clock):
+    first, stop = share(thread, threads, len(table.last))
+    for row in range(first, stop):
+        if table.last[row] != NEVER:
+            bring_up(table, row, now, clock)
+            idle = np.float64(now - table.last[row])
+            keep1, keep2 = np.float32(clock.beta1**idle), np.float32(clock.beta2**idle)
             if keep1 < _FORGOTTEN:
                 keep1 = np.float32(0)
-            for d in range(table.shape[1]):
-                first[row, d] *= keep1
-                second[row, d] *= keep2
-                direction[row, d] = first[row, d] / (np.sqrt(second[row, d]) + np.float32(eps_idle))
-            last[row] = step
-        applied[row] = np.float32(0)
+            m, v, e = table.moments[row, 0], table.moments[row, 1], table.moments[row, 2]
+            for d in range(table.vectors.shape[1]):
+                m[d] *= keep1
+                v[d] *= keep2
+                e[d] = m[d] / (np.sqrt(v[d]) + np.float32(clock.eps_idle[0]))
+            table.last[row] = now
+        table.applied[row] = np.float32(0)
+
+
+def as_table(table, state: RowState, inverse: Any = None) -> Table:
+    """Return the table and its state as compiled code sees them."""
+    return Table(
+        table.detach().numpy(),
+        state.moments.numpy(),
+        state.last.numpy(),
+        state.applied.numpy(),
+        np.empty(0, np.float32) if inverse is None else inverse,
+    )
+
+
+def as_clock(schedule: Schedule, rate: Any, eps_now: Any, eps_idle: Any, weight_decay: float = 0.0) -> Clock:
+    """Return the schedule with the constants of some steps, (steps,) each, as compiled code sees them."""
+    return Clock(
+        schedule.base, schedule.horizon, schedule.power, schedule.drift, schedule.tail, rate, eps_now, eps_idle,
+        schedule.beta1, schedule.beta2, np.float32(weight_decay),
+    )  # fmt: skip
+
+
+def _one_step(schedule: Schedule, constants: tuple[float, float, float], weight_decay: float = 0.0) -> Clock:
+    rate, eps_now, eps_idle = (np.array([each]) for each in constants)
+    return as_clock(schedule, rate, eps_now, eps_idle, weight_decay)
+
+
+def _run(rows: int, kernel: Any, table: Table, *arguments: Any) -> None:
+    run_together(threads_for(5 * rows * table.vectors.shape[1]), kernel, table, *arguments)
 
 
 def catch_up(table, state: RowState, schedule: Schedule, rows) -> None:
     """Equal ``reference.catch_up``."""
-    _catch_up(
-        table.detach().numpy(), state.direction.numpy(), state.last.numpy(), state.applied.numpy(), rows.numpy(),
-        get_threads(), schedule.step, schedule.base, schedule.horizon, schedule.drift, schedule.tail,
-    )  # fmt: skip
+    clock = _one_step(schedule, (0.0, 0.0, 0.0))
+    _run(len(rows), _catch_up, as_table(table, state), rows.numpy(), schedule.step, clock)
 
 
 def update(
@@ -173,18 +173,12 @@ def update(
     weight_decay: float,
 ) -> None:
     """Equal ``reference.update``."""
-    _update(
-        table.detach().numpy(), state.first.numpy(), state.second.numpy(), state.direction.numpy(), state.last.numpy(),
-        state.applied.numpy(), rows.numpy(), gradients.detach().contiguous().numpy(), schedule.step, *constants,
-        schedule.beta1, schedule.beta2, np.float32(weight_decay),
-    )  # fmt: skip
+    clock = _one_step(schedule, constants, weight_decay)
+    values = gradients.detach().contiguous().numpy()
+    _run(len(rows), _update, as_table(table, state), rows.numpy(), values, schedule.step, clock)
 
 
 def settle(table, state: RowState, schedule: Schedule) -> None:
     """Equal ``reference.settle``."""
-    _, _, eps_idle = schedule.constants(max(schedule.step, 1), 1.0)
-    _settle(
-        table.detach().numpy(), state.first.numpy(), state.second.numpy(), state.direction.numpy(), state.last.numpy(),
-        state.applied.numpy(), schedule.step, schedule.base, schedule.horizon, schedule.drift, schedule.tail,
-        eps_idle, schedule.beta1, schedule.beta2,
-    )  # fmt: skip
+    clock = _one_step(schedule, schedule.constants(max(schedule.step, 1), 1.0))
+    _run(len(table), _settle, as_table(table, state), schedule.step, clock)

@@ -22,118 +22,78 @@ import torch
 from torch import Tensor
 
 from multimargin.kernels.rows import add_scaled, dot, inverse_norm, through_normalisation
-from multimargin.kernels.threads import get_threads
+from multimargin.kernels.team import TOGETHER, meet, run_together, share, threads_for
 
 
-@numba.njit(cache=True, parallel=True)
-def inverse_norms(table, cosine):
-    """Return 1/|row| (or 1) for every row of ``table``."""
-    result = np.ones(table.shape[0], dtype=np.float32)
-    if cosine:
-        for row in numba.prange(table.shape[0]):
-            result[row] = inverse_norm(table[row])
-    return result
-
-
-@numba.njit(cache=True, parallel=True)
-def _forward(user_table, item_table, users, items, cosine, scale):
-    """Score ``items`` (B, 1+N), the positive first; ``scale`` is (B, D) or (0, 0)."""
-    batch, width = items.shape
-    dim = user_table.shape[1]
-    queries = np.empty((batch, dim), dtype=np.float32)
-    user_inverse = np.ones(batch, dtype=np.float32)
-    scores = np.empty((batch, width), dtype=np.float32)
-    inverse = np.ones((batch, width), dtype=np.float32)
-    for b in numba.prange(batch):
-        # 1. the query
-        u = user_table[users[b]]
-        if cosine:
-            user_inverse[b] = inverse_norm(u)
-        for d in range(dim):
-            queries[b, d] = u[d] * user_inverse[b]
-        if scale.shape[0]:
-            for d in range(dim):
-                queries[b, d] *= scale[b, d]
-        q = queries[b]
-        # 2. its items: norm and product while the row is in cache
-        for k in range(width):
-            v = item_table[items[b, k]]
-            if cosine:
-                inverse[b, k] = inverse_norm(v)
-            scores[b, k] = dot(q, v) * inverse[b, k]
-    return queries, user_inverse, scores, inverse
-
-
-@numba.njit(cache=True, parallel=True)
-def _backward_users(
-    user_table, item_table, users, items, cosine, scale, user_inverse, inverse, upstream, slot, n_slots
+@numba.njit(**TOGETHER)
+def _forward(
+    thread, threads, cells, user_table, item_table, users, items, cosine, scale, queries, user_inverse, scores, inverse
 ):
-    batch, width = items.shape
-    dim = user_table.shape[1]
-    rows = np.zeros((batch, dim), dtype=np.float32)
-    for b in numba.prange(batch):
+    """Score ``items`` (B, 1+N), the positive first; ``scale`` is (B, D) or (0, 0)."""
+    first, stop = share(thread, threads, len(users))
+    for b in range(first, stop):
+        # 1. the query
+        u, q = user_table[users[b]], queries[b]
+        user_inverse[b] = inverse_norm(u) if cosine else np.float32(1)
+        for d in range(len(q)):
+            q[d] = u[d] * user_inverse[b]
+        if scale.shape[0]:
+            for d in range(len(q)):
+                q[d] *= scale[b, d]
+        # 2. its items: norm and product while the row is in cache
+        for k in range(items.shape[1]):
+            v = item_table[items[b, k]]
+            inverse[b, k] = inverse_norm(v) if cosine else np.float32(1)
+            scores[b, k] = dot(q, v) * inverse[b, k]
+
+
+@numba.njit(**TOGETHER)
+def _backward_users(
+    thread, threads, cells, user_table, item_table, users, items, cosine, scale, user_inverse, inverse, upstream,
+    slot, rows, result,
+):  # fmt: skip
+    """Fill ``result`` (touched users, D), zeros so far; ``rows`` (B, D), zeros too, is room for each row's own."""
+    first, stop = share(thread, threads, len(users))
+    for b in range(first, stop):
         x = rows[b]
         # 1. the gradient of the query: pairs with an exact 0 are not read
-        for k in range(width):
+        for k in range(items.shape[1]):
             g = upstream[b, k]
             if g != np.float32(0):
                 add_scaled(x, g * inverse[b, k], item_table[items[b, k]])
         if scale.shape[0]:
-            for d in range(dim):
+            for d in range(len(x)):
                 x[d] *= scale[b, d]
         # 2. through the normalisation
         if cosine:
             through_normalisation(x, user_table[users[b]], user_inverse[b])
+    meet(cells, thread, threads)
     # 3. one sum per user, in the order of the batch
-    result = np.zeros((n_slots, dim), dtype=np.float32)
-    for b in range(batch):
-        add_scaled(result[slot[b]], np.float32(1), rows[b])
-    return result
+    for b in range(len(users)):
+        if slot[b] % threads == thread:
+            add_scaled(result[slot[b]], np.float32(1), rows[b])
 
 
-@numba.njit(cache=True)
-def _active_items(items, upstream, n_items):
-    """Return the distinct items with a gradient that is not 0, increasing, and each item's place among them."""
-    place = np.full(n_items, -1, dtype=np.int32)
+@numba.njit(**TOGETHER)
+def _backward_items(
+    thread, threads, cells, item_table, items, cosine, queries, scores, inverse, upstream, touched, slot, along, result
+):
+    """Fill ``result`` (touched items, D) and ``along`` (touched items,), zeros so far; ``slot`` (I,) says where."""
+    # 1. this thread's rows, in the order of the batch
     for b in range(items.shape[0]):
+        q = queries[b]
         for k in range(items.shape[1]):
-            if upstream[b, k] != np.float32(0):
-                place[items[b, k]] = 0
-    count = 0
-    for item in range(n_items):
-        if place[item] == 0:
-            place[item] = count
-            count += 1
-    touched = np.empty(count, dtype=np.int64)
-    for item in range(n_items):
-        if place[item] >= 0:
-            touched[place[item]] = item
-    return touched, place
-
-
-@numba.njit(cache=True, parallel=True)
-def _backward_items(item_table, items, cosine, queries, scores, inverse, upstream, touched, place, lanes):
-    batch, width = items.shape
-    dim = item_table.shape[1]
-    result = np.zeros((len(touched), dim), dtype=np.float32)
-    along = np.zeros(len(touched), dtype=np.float32)
-    for lane in numba.prange(lanes):
-        # 1. this lane's rows, in the order of the batch
-        for b in range(batch):
-            q = queries[b]
-            for k in range(width):
-                g = upstream[b, k]
-                if g != np.float32(0):
-                    row = place[items[b, k]]
-                    if row % lanes == lane:
-                        factor = g * inverse[b, k]
-                        add_scaled(result[row], factor, q)
-                        along[row] += factor * scores[b, k] * inverse[b, k]
-        # 2. minus what lies along the item's own vector
-        if cosine:
-            for row in range(lane, len(touched), lanes):
-                add_scaled(result[row], -along[row], item_table[touched[row]])
-    return result
+            g = upstream[b, k]
+            if g != np.float32(0):
+                row = slot[items[b, k]]
+                if row % threads == thread:
+                    factor = g * inverse[b, k]
+                    add_scaled(result[row], factor, q)
+                    along[row] += factor * scores[b, k] * inverse[b, k]
+    # 2. minus what lies along the item's own vector
+    if cosine:
+        for row in range(thread, len(touched), threads):
+            add_scaled(result[row], -along[row], item_table[touched[row]])
 
 
 class _SampledScores(torch.autograd.Function):
@@ -149,14 +109,13 @@ class _SampledScores(torch.autograd.Function):
         sparse: bool,
     ) -> Tensor:
         """Return scores (B, 1+N)."""
-        queries, user_inverse, scores, inverse = _forward(
-            user_table.detach().numpy(),
-            item_table.detach().numpy(),
-            users.numpy(),
-            items.numpy(),
-            cosine,
-            scale.numpy(),
-        )
+        (batch, width), dim = items.shape, user_table.shape[1]
+        queries, user_inverse = np.empty((batch, dim), np.float32), np.empty(batch, np.float32)
+        scores, inverse = np.empty((batch, width), np.float32), np.empty((batch, width), np.float32)
+        run_together(
+            threads_for(items.numel() * dim), _forward, user_table.detach().numpy(), item_table.detach().numpy(),
+            users.numpy(), items.numpy(), cosine, scale.numpy(), queries, user_inverse, scores, inverse,
+        )  # fmt: skip
         result = torch.from_numpy(scores)
         ctx.save_for_backward(user_table, item_table, users, items, scale, result)
         ctx.rest = (cosine, sparse, queries, user_inverse, inverse)
@@ -168,21 +127,29 @@ class _SampledScores(torch.autograd.Function):
         user_table, item_table, users, items, scale, result = ctx.saved_tensors
         cosine, sparse, queries, user_inverse, inverse = ctx.rest
         g = upstream.contiguous().numpy()
+        u, i = user_table.detach().numpy(), item_table.detach().numpy()
+        dim = u.shape[1]
+        threads = threads_for(g.size * dim)
         user_gradient = item_gradient = None
         if ctx.needs_input_grad[0]:
             touched, slot = np.unique(users.numpy(), return_inverse=True)
-            rows = _backward_users(
-                user_table.detach().numpy(), item_table.detach().numpy(), users.numpy(), items.numpy(), cosine,
-                scale.numpy(), user_inverse, inverse, g, slot, len(touched),
+            rows, found = np.zeros_like(queries), np.zeros((len(touched), dim), np.float32)
+            run_together(
+                threads, _backward_users, u, i, users.numpy(), items.numpy(), cosine, scale.numpy(), user_inverse,
+                inverse, g, slot, rows, found,
             )  # fmt: skip
-            user_gradient = _as_gradient(touched, rows, user_table, sparse)
+            user_gradient = _as_gradient(touched, found, user_table, sparse)
         if ctx.needs_input_grad[1]:
-            touched, place = _active_items(items.numpy(), g, len(item_table))
-            rows = _backward_items(
-                item_table.detach().numpy(), items.numpy(), cosine, queries, result.numpy(), inverse, g,
-                touched, place, get_threads(),
+            active = np.zeros(len(i), bool)
+            active[items.numpy()[g != 0]] = True
+            touched = np.flatnonzero(active)
+            slot = np.cumsum(active) - 1
+            along, found = np.zeros(len(touched), np.float32), np.zeros((len(touched), dim), np.float32)
+            run_together(
+                threads, _backward_items, i, items.numpy(), cosine, queries, result.numpy(), inverse, g, touched, slot,
+                along, found,
             )  # fmt: skip
-            item_gradient = _as_gradient(touched, rows, item_table, sparse)
+            item_gradient = _as_gradient(touched, found, item_table, sparse)
         return user_gradient, item_gradient, None, None, None, None, None
 
 

@@ -5,6 +5,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from multimargin.kernels.draws import below, bits
+from multimargin.kernels.team import TOGETHER, run_together, share, threads_for
 
 
 @numba.njit(cache=True, inline="always")
@@ -20,29 +21,27 @@ def unseen_item(rank, seen):
     return rank + low
 
 
-@numba.njit(cache=True, inline="always")
-def uniform_negative(key, counter, n_items, seen):
-    """Return draw number ``counter`` of stream ``key`` (both uint64): an int64 item in [0, n_items) not in ``seen``.
-
-    ``seen`` is a 1-d array of increasing items, shorter than ``n_items``; empty to draw from all items.
-    """
-    rank = below(bits(key, counter), np.uint64(n_items - len(seen)))
-    return unseen_item(rank, seen)
-
-
-@numba.njit(cache=True)
-def uniform_row(key, place, n_items, seen, out):
-    """Fill ``out`` (N,) with the draws of the row at uint64 ``place``."""
-    counter = place * np.uint64(len(out))
-    for column in range(len(out)):
-        out[column] = uniform_negative(key, counter + np.uint64(column), n_items, seen)
+@numba.njit(inline="always")
+def draw_row(key, place, n_items, seen, out):
+    """Fill ``out`` (N,) with the draws of the row at uint64 ``place``: items in [0, n_items) not in ``seen``."""
+    first = place * np.uint64(len(out))
+    total = np.uint64(n_items - len(seen))
+    if len(seen) == 0:
+        for column in range(len(out)):
+            out[column] = below(bits(key, first + np.uint64(column)), total)
+    else:
+        for column in range(len(out)):
+            out[column] = unseen_item(below(bits(key, first + np.uint64(column)), total), seen)
 
 
-@numba.njit(cache=True, parallel=True)
-def _fill(users, key, offset, n_items, indptr, indices, result):
-    for row in numba.prange(len(users)):
-        first, last = (indptr[users[row]], indptr[users[row] + 1]) if len(indptr) > 1 else (0, 0)
-        uniform_row(key, offset + np.uint64(row), n_items, indices[first:last], result[row])
+@numba.njit(**TOGETHER)
+def _fill(thread, threads, cells, users, key, offset, n_items, indptr, indices, result):
+    first, stop = share(thread, threads, len(users))
+    for row in range(first, stop):
+        seen = indices[:0]
+        if len(indptr) > 1:
+            seen = indices[indptr[users[row]] : indptr[users[row] + 1]]
+        draw_row(key, offset + np.uint64(row), n_items, seen, result[row])
 
 
 def uniform_draws(
@@ -56,5 +55,6 @@ def uniform_draws(
 ) -> NDArray[np.int64]:
     """Return (B, N) item indices; arguments as in the launcher."""
     result = np.empty((len(users), n), dtype=np.int64)
-    _fill(users, np.uint64(key), np.uint64(offset), n_items, indptr, indices, result)
+    threads = threads_for(10 * result.size)
+    run_together(threads, _fill, users, np.uint64(key), np.uint64(offset), n_items, indptr, indices, result)
     return result
