@@ -9,6 +9,8 @@ from plain_training import random_interactions, train_plainly
 
 from multimargin.encoders import MF
 from multimargin.kernels.fused_epoch import FusedEpoch
+from multimargin.kernels.fused_epoch.scoring import limit
+from multimargin.kernels.lazy_adam.cpu import as_clock, as_table
 from multimargin.losses import CosineContrastiveLoss, MultiMarginLoss
 from multimargin.negatives import UniformNegatives
 from multimargin.optim import LazyAdam
@@ -107,6 +109,15 @@ def test_catalogues_of_which_a_batch_draws_little(n_users, n_items, per_user):
 )
 def test_every_hinge_loss(train, loss):
     assert_engines_agree(train, loss=loss)
+
+
+@pytest.mark.parametrize("n_items", [97, 1009])  # limits taken once for each item of a step, or for each pair
+@pytest.mark.parametrize("similarity", ["cosine", "dot"])
+def test_what_is_screened_out_has_no_gradient(similarity, n_items):
+    """Many pairs just below and above the smallest margin, among rows that drift far while idle."""
+    loss = MultiMarginLoss((0.15, 0.3), (0.5, 0.5), neg_weight=3.0)
+    arguments = {"loss": loss, "similarity": similarity, "n_negatives": 4, "init_std": 0.1, "epochs": 2, "dropout": 0.1}
+    assert_engines_agree(random_interactions(40, n_items), **arguments)
 
 
 def test_the_published_start_is_followed(train):
@@ -214,3 +225,29 @@ def test_long_training_stays_finite_and_keeps_learning(train):
     losses = train_with("fused", train, epochs=60, dropout=0.1, dim=16, init_std=1e-4, learning_rate=0.003)[2]
     assert np.isfinite(losses).all()
     assert losses[-1] < losses[0] / 2
+
+
+@pytest.mark.parametrize("cosine", [True, False])
+def test_limits_are_the_norm_and_the_drift_of_the_row_as_it_is_now(train, cosine):
+    """The screen of ``scoring.limit`` against its definition, in the middle of an epoch, squares included."""
+    kernel = Kernel(train, cosine=cosine, margins=(0.2, 0.3))
+    kernel.fused.run(kernel.order, 0, 48, place=0, batch_size=16, learning_rate=0.05)
+    kernel.fused.run(kernel.order, 48, 96, place=0, batch_size=16, learning_rate=0.05)
+    state, schedule = kernel.optimizer.rows_of(kernel.tables[1]), kernel.optimizer.schedule
+    w, e = kernel.tables[1].detach().double().numpy(), state.direction.double().numpy()
+    squares = kernel.fused._squares
+    np.testing.assert_allclose(squares, np.stack([(w * w).sum(1), (w * e).sum(1), (e * e).sum(1)], 1), 1e-4, 1e-5)
+    items = as_table(kernel.tables[1], state, squares)
+    clock = as_clock(schedule, *(np.ones(1),) * 3)
+    lacking = 0
+    for row in range(train.n_items):
+        missing = 0.0
+        if state.last[row] >= 0:
+            missing = schedule.idle_drift(int(state.last[row])) - float(state.applied[row])
+        lacking += missing != 0
+        height, spread = limit(row, items, clock, kernel.fused._settings, schedule.step)
+        norm = np.linalg.norm(w[row] - missing * e[row]) if cosine else 1.0
+        assert height == pytest.approx(np.float32(0.2) * norm, rel=2e-4)
+        assert height < np.float32(0.2) * norm
+        assert spread == pytest.approx(abs(missing) * np.linalg.norm(e[row]), rel=1e-4)
+    assert lacking > 20

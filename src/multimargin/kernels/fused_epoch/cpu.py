@@ -4,22 +4,23 @@
 2. gather   sum their gradients per item row and per user row, in the order of the batch; squared norms
 3. move     clip by the global norm, move touched rows with lazy Adam
 
-Rows of the tables are written in the last stride only. Before, idle rows are read as they would be: ``w - missing e``
-(``lazy_adam/schedule.py``). If a step draws most items, all of them are brought up to date first, in one pass in order.
-Pairs at or below the smallest margin have a gradient of exactly 0 and cost one dot product. Sums that cross rows are
-taken in a fixed order over a fixed number of lanes, so no result depends on the number of threads. Everything is
-inlined into one function: a step of numba's own, so that code compiled now and code loaded later are the same, to the
-last bit. Memory: O(B (N + D)), and (I, D) address space of which only the pages of touched rows are ever used.
+Idle rows are read as they would be, ``w - missing e`` (``lazy_adam/schedule.py``), and only rows with a gradient are
+written; now and then all items are brought up to date. Pairs at or below the smallest margin have a gradient of exactly
+0. Most of them are ruled out by one dot product and a bound on the drift (``scoring.limit``), which changes no result.
+Sums that cross rows are taken in a fixed order over a fixed number of lanes, so no result depends on the number of
+threads. Memory: O(B (N + D)), and (I, D) address space of which only the pages of touched rows are ever used.
 """
 
 import numba
 import numpy as np
 
 from multimargin.kernels.fused_epoch.records import LANES
-from multimargin.kernels.fused_epoch.scoring import draw, fetch_start, score_row
+from multimargin.kernels.fused_epoch.scoring import draw, fetch_start, limit, score_row
 from multimargin.kernels.lazy_adam.cpu import bring_up, move_row
 from multimargin.kernels.rows import add_scaled, dot, fetch_row
 from multimargin.kernels.team import TOGETHER, meet, share
+
+_PERIOD = 32  # steps after which all items are brought up to date: the less they lack, the tighter the limits
 
 
 @numba.njit(inline="always")
@@ -111,24 +112,27 @@ def _move_lane(lane, users, items, x, clock, scale, now, k, size):
 @numba.njit(**TOGETHER)
 def run_steps(
     thread, threads, cells, users, items, pair_users, pair_items, order, position, stop, place, batch_size, now,
-    clock, settings, x, swept,
+    clock, settings, x,
 ):  # fmt: skip
     """Train on ``order[position:stop]``, one step per ``batch_size`` rows; return the sum of the rows' losses.
 
-    ``place`` is the stream place of ``order[0]``; ``now`` the number of steps already taken; ``swept`` whether all
-    items are brought up to date at each step.
+    ``place`` is the stream place of ``order[0]``; ``now`` the number of steps already taken.
     """
     n_items, dim = items.vectors.shape
+    limited = 2 * batch_size * settings.n_negatives > n_items  # then limits are cheaper taken once for each item
     total_loss = 0.0
     k = 0
     while position < stop:
         size = min(batch_size, stop - position)
         if thread == 0:
             _take_batch(x, pair_users, pair_items, order, position, size)
-        if swept:
-            first, last = share(thread, threads, n_items)
+        first, last = share(thread, threads, n_items)
+        if now % _PERIOD == 0:
             for row in range(first, last):
                 bring_up(items, row, now, clock)
+        if limited:
+            for row in range(first, last):
+                x.limit[row, 0], x.limit[row, 1] = limit(row, items, clock, settings, now)
         meet(cells, thread, threads)
         # 1. score
         first, last = share(thread, threads, size)
@@ -136,8 +140,8 @@ def run_steps(
             draw(b, x, settings, n_items, place + position + b)
         for b in range(first, last):
             if b + 1 < last:
-                fetch_start(b + 1, users, items, x, swept, dim)
-            score_row(b, users, items, x, clock, settings, now, place + position + b, size, swept)
+                fetch_start(b + 1, users, items, x, dim, limited)
+            score_row(b, users, items, x, clock, settings, now, place + position + b, size, limited)
         meet(cells, thread, threads)
         # 2. gather
         for lane in range(thread, LANES, threads):

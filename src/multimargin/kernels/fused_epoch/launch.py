@@ -13,7 +13,6 @@ from multimargin.kernels.pace import Pace
 from multimargin.kernels.threads import get_threads
 
 _PIECE = 32  # steps in one call: short enough to change the number of threads, long enough not to notice
-_SWEEP = 3  # one pass over all items in order beats rows at random once a step draws so many times their number
 
 
 class FusedEpoch:
@@ -68,7 +67,7 @@ class FusedEpoch:
         self._tables = ((user_table, user_state), (item_table, item_state))
         self._weight_decay = weight_decay
         self._room: Any = None  # of the batch size that was asked for last
-        self._inverse: NDArray[np.float32] | None = None  # of items; true while the optimiser is not settled
+        self._squares: NDArray[np.float32] | None = None  # of items; true while the optimiser is not settled
         self._settled = -1
         if seen is None:
             seen = (np.empty(0, np.int64), np.empty(0, np.int32))
@@ -110,13 +109,12 @@ class FusedEpoch:
 
         (user_table, user_state), (item_table, item_state) = self._tables
         n, (n_items, dim) = self._settings.n_negatives, item_table.shape
-        swept = batch_size * n > _SWEEP * n_items
         if self._room is None or len(self._room.users) != batch_size:
             self._room = new_scratch(batch_size, n, len(user_table), n_items, dim)
         if self._settled != self.schedule.base:
             self._settled = self.schedule.base
-            self._inverse = inverse_norms(item_table) if swept and self._settings.cosine else None
-        users, items = as_table(user_table, user_state), as_table(item_table, item_state, self._inverse)
+            self._squares = _measure(item_table, item_state)
+        users, items = as_table(user_table, user_state), as_table(item_table, item_state, self._squares)
         total = 0.0
         for first in range(start, stop, _PIECE * batch_size):
             last = min(first + _PIECE * batch_size, stop)
@@ -126,13 +124,13 @@ class FusedEpoch:
             started = time.perf_counter()
             total += run_together(
                 threads, run_steps, users, items, *self._pairs, order, first, last, place, batch_size, steps.before,
-                clock, self._settings, self._room, swept,
+                clock, self._settings, self._room,
             )  # fmt: skip
             self._pace.record(threads, last - first, time.perf_counter() - started)
         return total
 
 
-def inverse_norms(table: Tensor) -> NDArray[np.float32]:
-    """Return 1 / max(|row|, 1e-12) of every row."""
-    norms: NDArray[np.float32] = table.detach().norm(dim=1).clamp_min_(1e-12).reciprocal_().numpy()
-    return norms
+def _measure(table: Tensor, state: RowState) -> NDArray[np.float32]:
+    """Return (R, 3): |w|^2, w . e, |e|^2 of every row w and its direction e."""
+    w, e = table.detach().numpy(), state.direction.numpy()
+    return np.stack([np.einsum("rd,rd->r", a, b) for a, b in ((w, w), (w, e), (e, e))], axis=1)

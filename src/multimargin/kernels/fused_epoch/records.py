@@ -32,6 +32,7 @@ class Scratch(NamedTuple):
     leader: Any  # (B,) first row of the batch with the same user
     following: Any  # (B,) next row with the same user, -1 at the end
     negatives: Any  # (B, N)
+    limit: Any  # (I, 2) what ``scoring.limit`` returned for each item
     keep: Any  # (B, D) dropout factors
     unit: Any  # (B, D) the user's vector, normalised for cosines
     query: Any  # (B, D) the same with dropout
@@ -62,6 +63,7 @@ def new_scratch(batch_size: int, n: int, n_users: int, n_items: int, dim: int) -
         leader=np.empty(batch_size, np.int64),
         following=np.empty(batch_size, np.int64),
         negatives=np.empty((batch_size, n), np.int32),
+        limit=np.empty((n_items, 2), np.float32),
         keep=np.ones((batch_size, dim), np.float32),
         unit=np.empty((batch_size, dim), np.float32),
         query=np.empty((batch_size, dim), np.float32),

@@ -11,7 +11,7 @@ import numpy as np
 
 from multimargin.kernels.lazy_adam.schedule import NEVER, Schedule
 from multimargin.kernels.lazy_adam.state import RowState
-from multimargin.kernels.rows import inverse_norm
+from multimargin.kernels.rows import dot
 from multimargin.kernels.team import TOGETHER, run_together, share, threads_for
 
 _FORGOTTEN = 1e-25  # a moment decayed below this is 0: keeps denormal numbers out of the tables
@@ -24,7 +24,7 @@ class Table(NamedTuple):
     moments: Any  # (R, 3, D)
     last: Any  # (R,) int32
     applied: Any  # (R,)
-    inverse: Any  # (R,) inverse norms to keep true, or (0,)
+    squares: Any  # (R, 3) |w|^2, w . e and |e|^2 of row w and direction e, kept true; or (0, 3)
 
 
 class Clock(NamedTuple):
@@ -56,21 +56,23 @@ def missing_drift(last, applied, row, now, clock):
 
 
 @numba.njit(inline="always")
-def _keep_inverse(t, row):
-    if len(t.inverse):
-        t.inverse[row] = inverse_norm(t.vectors[row])
+def measure(t, row):
+    """Take the squares of ``row``, if they are kept."""
+    if len(t.squares):
+        w, e = t.vectors[row], t.moments[row, 2]
+        t.squares[row, 0], t.squares[row, 1], t.squares[row, 2] = dot(w, w), dot(w, e), dot(e, e)
 
 
 @numba.njit(inline="always")
 def bring_up(t, row, now, clock):
-    """Bring ``row`` of ``t`` to step ``now``, and its inverse norm if it is kept."""
+    """Bring ``row`` of ``t`` to step ``now``."""
     missing = missing_drift(t.last, t.applied, row, now, clock)
     if missing != np.float32(0):
         w, e = t.vectors[row], t.moments[row, 2]
         for d in range(t.vectors.shape[1]):
             w[d] -= missing * e[d]
         t.applied[row] += missing
-        _keep_inverse(t, row)
+        measure(t, row)
 
 
 @numba.njit(inline="always")
@@ -92,7 +94,7 @@ def move_row(t, row, gradient, scale, now, k, clock):
         m[d], v[d], e[d] = moment, spread, moment / (root + eps_idle)
     t.last[row] = now
     t.applied[row] = np.float32(0)
-    _keep_inverse(t, row)
+    measure(t, row)
 
 
 @numba.njit(**TOGETHER)
@@ -128,14 +130,14 @@ def _settle(thread, threads, cells, table, now, clock):
         table.applied[row] = np.float32(0)
 
 
-def as_table(table, state: RowState, inverse: Any = None) -> Table:
+def as_table(table, state: RowState, squares: Any = None) -> Table:
     """Return the table and its state as compiled code sees them."""
     return Table(
         table.detach().numpy(),
         state.moments.numpy(),
         state.last.numpy(),
         state.applied.numpy(),
-        np.empty(0, np.float32) if inverse is None else inverse,
+        np.empty((0, 3), np.float32) if squares is None else squares,
     )
 
 
