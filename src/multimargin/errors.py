@@ -9,7 +9,8 @@
     ├── NoNegativesError (ValueError)    a user has seen every item, nothing is left to draw
     ├── RecipeError (ValueError)         a recipe or an override cannot be turned into objects
     ├── CheckpointError (ValueError)     a run folder or saved model is missing, corrupt or of another recipe
-    └── DeviceError (RuntimeError)       the device asked for is not there
+    ├── DeviceError (RuntimeError)       the device asked for is not there
+    └── DivergedError (ArithmeticError)  training left the finite numbers
 """
 
 
@@ -46,3 +47,7 @@ class CheckpointError(MultiMarginError, ValueError):
 
 class DeviceError(MultiMarginError, RuntimeError):
     """The device asked for is not there."""
+
+
+class DivergedError(MultiMarginError, ArithmeticError):
+    """A loss or metric is not a finite number any more."""

@@ -27,6 +27,7 @@ def test_every_error_is_ours_and_in_the_drawing(error):
         (errors.RecipeError, ValueError),
         (errors.CheckpointError, ValueError),
         (errors.DeviceError, RuntimeError),
+        (errors.DivergedError, ArithmeticError),
     ],
 )
 def test_kinds(error, kind):

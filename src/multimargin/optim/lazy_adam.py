@@ -131,6 +131,15 @@ class LazyAdam(torch.optim.Optimizer):
         state["second"].mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
         parameter.addcdiv_(state["first"], state["second"].sqrt().add_(eps_now), value=-rate)
 
+    def state_dict(self) -> dict[str, Any]:
+        """Settle, and return the state for ``load_state_dict``; beside PyTorch's keys it has "tensors"."""
+        return super().state_dict() | {"tensors": self.tensors()}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take back what ``state_dict`` gave, for the same parameters in the same order."""
+        super().load_state_dict({name: value for name, value in state_dict.items() if name != "tensors"})
+        self.load_tensors(state_dict["tensors"])
+
     def tensors(self) -> dict[str, Tensor]:
         """Return the settled state as flat tensors, for a checkpoint; ``load_tensors`` takes them back."""
         self.settle()

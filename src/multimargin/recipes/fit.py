@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from multimargin import checks
 from multimargin.data import Interactions, catalogue, read_parts
 from multimargin.data.folders import find_parts
 from multimargin.data.splits import GivenParts, Split, SplitStrategy
@@ -95,6 +96,8 @@ def fit(
     engine: str = "auto",
     device: str = "auto",
     seed: int = 0,
+    run: str | Path | None = None,
+    resume: bool = False,
     progress: bool = True,
 ) -> Recommender:
     """Train a recommender and return it.
@@ -120,6 +123,8 @@ def fit(
         engine: how an epoch is computed; "auto" takes the fastest that can.
         device: "auto", "cpu" or "cuda".
         seed: of every stream of randomness.
+        run: folder for metrics.jsonl and a checkpoint every half minute; None: nothing is written.
+        resume: go on from the checkpoint in ``run``, given the same data and arguments as at the start.
         progress: draw a progress bar on stderr.
 
     Returns:
@@ -127,8 +132,12 @@ def fit(
 
     Raises:
         ArgumentError: an argument breaks its rule.
+        CheckpointError: ``resume`` without a usable checkpoint in ``run``; or a run is there and ``resume`` is false.
         DeviceError: the device asked for is not there.
+        DivergedError: the loss, or the metric to choose by, is not finite after an epoch.
     """
+    if resume and run is None:
+        checks.fail("run", "be a folder to resume from", run)
     trainer = Trainer(
         n_negatives=n_negatives,
         learning_rate=learning_rate,
@@ -152,6 +161,8 @@ def fit(
         loss=MultiMarginLoss() if loss is None else loss,
         negatives=UniformNegatives() if negatives is None else negatives,
         evaluate=None if valid is None else _callback(Evaluator(valid, seen=train, k=tuple(k))),
+        run=None if run is None else Path(run),
+        resume=resume,
         progress=progress,
     )
     seen = train if valid is None else train.union([valid])

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -14,7 +15,7 @@ from torch import Tensor
 from multimargin import checks
 from multimargin.data.interactions import Interactions
 from multimargin.encoders.base import Encoder
-from multimargin.errors import CheckpointError, DataError, DeviceError
+from multimargin.errors import CheckpointError, DataError, DeviceError, DivergedError
 from multimargin.losses.base import Loss
 from multimargin.negatives.base import NegativeSampler
 from multimargin.optim import LazyAdam
@@ -50,7 +51,8 @@ class Training:
     Args:
         history: one dict per epoch: ``epoch``, ``loss``, ``learning_rate``, ``train_seconds`` and, where it was
             evaluated, ``eval_seconds`` and the metrics.
-        best_epoch: whose weights the encoder has now; counted from 1; 0 if no epoch was finished.
+        best_epoch: whose weights the encoder has now; counted from 1; 0 if no epoch was finished. Interrupted where
+            nothing is evaluated, it is the last finished one, and the encoder is some steps further.
         best_value: the chosen metric there; None if nothing was evaluated.
         stopped: "finished" all epochs, "early" by the stopping rule, or "interrupted" from outside.
     """
@@ -145,7 +147,8 @@ class Trainer:
         Raises:
             DataError: ``train`` is empty.
             ArgumentError: a stopping rule or schedule, and nothing is evaluated.
-            CheckpointError: ``resume``, and there is no usable checkpoint for this encoder.
+            CheckpointError: ``resume``, and there is no usable checkpoint for this encoder; or not, and there is one.
+            DivergedError: the loss, or the metric to choose by, is not finite after an epoch.
         """
         if not len(train):
             raise DataError("training data must hold at least one interaction; got none. Check the split and filters.")
@@ -197,8 +200,11 @@ class _Session:
 
     def start(self, *, resume: bool) -> None:
         """Begin, or take back the last checkpoint."""
-        if resume and self.folder is not None:
-            tensors, state = checkpoint.load(self.folder / "checkpoints" / "last.safetensors")
+        last = None if self.folder is None else self.folder / "checkpoints" / "last.safetensors"
+        if last is not None and last.exists() and not resume:
+            raise CheckpointError(f"{self.folder}: a run is here already. Continue it with resume, or choose another.")
+        if last is not None and resume:
+            tensors, state = checkpoint.load(last)
             if state.get("data") != self.train.fingerprint:
                 raise CheckpointError(
                     f"{self.folder}: the checkpoint belongs to other training data. "
@@ -268,6 +274,7 @@ class _Session:
             "learning_rate": self.optimizer.options["lr"],
             "train_seconds": round(time.perf_counter() - started, 4),
         }
+        self._require_finite("loss", row["loss"])
         # 2. evaluate
         if self.evaluate is not None and (row["epoch"] % t.evaluate_every == 0 or row["epoch"] == t.epochs):
             started = time.perf_counter()
@@ -280,6 +287,7 @@ class _Session:
                 self.encoder.train(was_training)
             if t.metric not in metrics:
                 checks.fail("metric", f"be one of {', '.join(metrics)}", t.metric, checks.nearest(t.metric, metrics))
+            self._require_finite(t.metric, metrics[t.metric])
             row["eval_seconds"] = round(time.perf_counter() - started, 4)
             row |= metrics
         # 3. remember
@@ -291,6 +299,13 @@ class _Session:
             with (self.folder / "metrics.jsonl").open("a") as file:
                 file.write(json.dumps(row) + "\n")
         return row
+
+    def _require_finite(self, name: str, value: float) -> None:
+        if not math.isfinite(value):
+            raise DivergedError(
+                f"{name} must stay finite; got {value} in epoch {self.state.epoch + 1}. "
+                f"Lower learning_rate (now {self.optimizer.options['lr']:g}), or set clip_norm."
+            )
 
     def _judge(self, value: float) -> None:
         """Keep the weights if they are the best so far; else let the schedule and the stopping rule decide."""

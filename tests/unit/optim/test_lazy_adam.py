@@ -1,5 +1,7 @@
 """Lazy Adam against dense Adam in float64: idle rows, changing rates, settling, checkpoints, dense parameters."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -140,6 +142,22 @@ def test_what_is_saved_goes_on_bit_for_bit(form):
     assert torch.equal(table, other)
     for name, tensor in optimizer.tensors().items():
         assert torch.equal(tensor, resumed.tensors()[name]), name
+
+
+def test_state_dict_is_the_whole_state(form):
+    dtype, _ = form
+    table, optimizer = lazy_table(dtype)
+    steps = list(plan(40))
+    for each in steps[:30]:
+        lazy_step(table, optimizer, *each)
+    saved = copy.deepcopy(optimizer.state_dict())
+    other = torch.nn.Parameter(table.detach().clone())
+    resumed = LazyAdam([other], lr=0.7)
+    resumed.load_state_dict(saved)
+    for each in steps[30:]:
+        lazy_step(table, optimizer, *each)
+        lazy_step(other, resumed, *each)
+    assert torch.equal(table, other)
 
 
 def test_settling_twice_changes_nothing(form):

@@ -14,7 +14,7 @@ import torch
 from plain_training import random_interactions
 
 from multimargin.encoders import MF
-from multimargin.errors import ArgumentError, CheckpointError, DataError, DeviceError
+from multimargin.errors import ArgumentError, CheckpointError, DivergedError, DataError, DeviceError
 from multimargin.losses import BPRLoss, MultiMarginLoss
 from multimargin.negatives import UniformNegatives
 from multimargin.train import EarlyStopping, ReduceOnPlateau, Trainer, loop
@@ -436,6 +436,28 @@ def test_killed_within_an_epoch_and_resumed_equals_uninterrupted(train, tmp_path
     with (tmp_path / "metrics.jsonl").open("a") as file:
         file.write('{"epoch": 4, "lo')  # as if killed within the line
     assert_same(fit(train, engine=engine, evaluate=spread, run=tmp_path, resume=True, **RULES), expected)
+
+
+def test_a_run_is_not_started_over_another(train, tmp_path):
+    fit(train, run=tmp_path)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    with pytest.raises(CheckpointError, match="a run is here already"):
+        fit(train, run=tmp_path)
+    assert before == {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_loss_that_is_no_number_any_more_ends_the_run(train, engine, tmp_path):
+    bad = {"encoder": MF(8, init_std=1e19, similarity="dot"), "clip_norm": None}
+    with pytest.raises(
+        DivergedError, match=r"loss must stay finite; got .* in epoch 1\. Lower learning_rate \(now"
+    ):
+        fit(train, engine=engine, run=tmp_path, **bad)
+
+
+def test_a_metric_that_is_no_number_is_never_the_best(train):
+    with pytest.raises(DivergedError, match=r"NDCG@20 must stay finite; got nan in epoch 2"):
+        fit(train, evaluate=Script(0.1, float("nan")))
 
 
 def test_nothing_to_resume_is_an_error(train, tmp_path):
