@@ -14,7 +14,7 @@ import torch
 from plain_training import random_interactions
 
 from multimargin.encoders import MF
-from multimargin.errors import ArgumentError, CheckpointError, DivergedError, DataError, DeviceError
+from multimargin.errors import ArgumentError, CheckpointError, DataError, DeviceError, DivergedError
 from multimargin.losses import BPRLoss, MultiMarginLoss
 from multimargin.negatives import UniformNegatives
 from multimargin.train import EarlyStopping, ReduceOnPlateau, Trainer, loop
@@ -305,12 +305,6 @@ def test_writing_changes_no_result(train, tmp_path, saves_every_epoch):
     assert_same(fit(train, evaluate=spread), fit(train, evaluate=spread, run=tmp_path))
 
 
-def test_a_new_run_in_an_old_folder_starts_its_metrics_afresh(train, tmp_path):
-    fit(train, run=tmp_path)
-    fit(train, run=tmp_path, epochs=2)
-    assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) == 2
-
-
 # --- interruption and resumption
 
 RULES = {"epochs": 7, "stopping": EarlyStopping(6), "schedule": ReduceOnPlateau(patience=1)}
@@ -449,9 +443,7 @@ def test_a_run_is_not_started_over_another(train, tmp_path):
 @pytest.mark.parametrize("engine", ENGINES)
 def test_a_loss_that_is_no_number_any_more_ends_the_run(train, engine, tmp_path):
     bad = {"encoder": MF(8, init_std=1e19, similarity="dot"), "clip_norm": None}
-    with pytest.raises(
-        DivergedError, match=r"loss must stay finite; got .* in epoch 1\. Lower learning_rate \(now"
-    ):
+    with pytest.raises(DivergedError, match=r"loss must stay finite; got .* in epoch 1\. Lower learning_rate \(now"):
         fit(train, engine=engine, run=tmp_path, **bad)
 
 
