@@ -26,6 +26,7 @@ ARROWS = {
     "recipes": PARTS,
     "experiments": {"recipes", "train", "evaluate"},
     "cli": PARTS | {"recipes", "experiments"},
+    "__main__": {"cli"},
 }
 LONGEST = {"losses": 150, "negatives": 150, "encoders": 250, "kernels": 300}  # lines per file
 ONLY_INSIDE_FUNCTIONS = {"matplotlib", "triton", "pandas", "pyarrow", "optuna"}

@@ -1,0 +1,5 @@
+"""``python -m multimargin`` is the command line."""
+
+from multimargin.cli.main import main
+
+main()
