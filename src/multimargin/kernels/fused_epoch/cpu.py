@@ -136,10 +136,11 @@ def run_steps(
         meet(cells, thread, threads)
         # 1. score
         first, last = share(thread, threads, size)
-        for b in range(first, last):
-            draw(b, x, settings, n_items, place + position + b)
+        if first < last:
+            draw(first, x, settings, n_items, place + position + first)
         for b in range(first, last):
             if b + 1 < last:
+                draw(b + 1, x, settings, n_items, place + position + b + 1)
                 fetch_start(b + 1, users, items, x, dim, limited)
             score_row(b, users, items, x, clock, settings, now, place + position + b, size, limited)
         meet(cells, thread, threads)
