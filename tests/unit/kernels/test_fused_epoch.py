@@ -1,5 +1,6 @@
 """The whole-epoch kernel: equals the step-by-step path and plain PyTorch, whatever the threads and stretches."""
 
+import time
 from itertools import pairwise, product
 
 import numpy as np
@@ -225,6 +226,24 @@ def test_long_training_stays_finite_and_keeps_learning(train):
     losses = train_with("fused", train, epochs=60, dropout=0.1, dim=16, init_std=1e-4, learning_rate=0.003)[2]
     assert np.isfinite(losses).all()
     assert losses[-1] < losses[0] / 2
+
+
+def test_the_compilation_does_not_speak_against_threads(train, monkeypatch, at_threads):
+    at_threads(2)
+
+    def run_steps(thread, threads, *_):
+        if not run_steps.signatures:
+            time.sleep(0.3)
+            run_steps.signatures.append("compiled")
+        time.sleep(0.02 / threads)
+        return 0.0
+
+    run_steps.signatures = []
+    monkeypatch.setattr("multimargin.kernels.fused_epoch.cpu.run_steps", run_steps)
+    monkeypatch.setattr("multimargin.kernels.fused_epoch.launch._PIECE", 1)
+    kernel = Kernel(train)
+    kernel.fused.run(kernel.order, 0, 16 * 5, place=0, batch_size=16, learning_rate=0.01)
+    assert kernel.fused._pace.choose() == 2
 
 
 @pytest.mark.parametrize("cosine", [True, False])

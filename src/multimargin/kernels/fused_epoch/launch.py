@@ -120,13 +120,14 @@ class FusedEpoch:
             last = min(first + _PIECE * batch_size, stop)
             steps = self.schedule.advance_many(-(-(last - first) // batch_size), learning_rate)
             clock = as_clock(self.schedule, steps.rate, steps.eps_now, steps.eps_idle, self._weight_decay)
-            threads = self._pace.choose()
+            threads, known = self._pace.choose(), len(run_steps.signatures)
             started = time.perf_counter()
             total += run_together(
                 threads, run_steps, users, items, *self._pairs, order, first, last, place, batch_size, steps.before,
                 clock, self._settings, self._room,
             )  # fmt: skip
-            self._pace.record(threads, last - first, time.perf_counter() - started)
+            if len(run_steps.signatures) == known:  # else it was compiled, which says nothing about threads
+                self._pace.record(threads, last - first, time.perf_counter() - started)
         return total
 
 
