@@ -20,7 +20,9 @@ from multimargin.kernels.lazy_adam.cpu import bring_up, move_row
 from multimargin.kernels.rows import add_scaled, dot, fetch_row
 from multimargin.kernels.team import TOGETHER, meet, share
 
-_PERIOD = 32  # steps after which all items are brought up to date: the less they lack, the tighter the limits
+# Steps after which all items are brought up to date: the less they lack, the tighter the limits, which pays off sooner
+# the more negatives a step draws.
+_PERIOD_MANY, _PERIOD_FEW = 32, 256
 
 
 @numba.njit(inline="always")
@@ -120,6 +122,7 @@ def run_steps(
     """
     n_items, dim = items.vectors.shape
     limited = 2 * batch_size * settings.n_negatives > n_items  # then limits are cheaper taken once for each item
+    period = _PERIOD_MANY if limited else _PERIOD_FEW
     total_loss = 0.0
     k = 0
     while position < stop:
@@ -127,7 +130,7 @@ def run_steps(
         if thread == 0:
             _take_batch(x, pair_users, pair_items, order, position, size)
         first, last = share(thread, threads, n_items)
-        if now % _PERIOD == 0:
+        if now % period == 0:
             for row in range(first, last):
                 bring_up(items, row, now, clock)
         if limited:
