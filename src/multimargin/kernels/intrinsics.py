@@ -1,18 +1,23 @@
-"""Instructions that numba has no name for: ordered reads and writes between threads, fetching ahead, yielding."""
+"""What numba has no name for: ordered reads and writes between threads, yielding, fetching ahead, products of bytes."""
 
 import sys
+from typing import Any
 
-from llvmlite import ir
+import numba
+from llvmlite import binding, ir
+from numba import extending
 from numba.core import cgutils, types
-from numba.extending import intrinsic
 
-_INT, _LONG, _FLOAT = ir.IntType(32), ir.IntType(64), ir.FloatType()
+intrinsic: Any = extending.intrinsic  # its own annotation hides that the first argument is numba's
+
+_BYTE, _INT, _LONG, _FLOAT = ir.IntType(8), ir.IntType(32), ir.IntType(64), ir.FloatType()
+BYTES = 64  # of a row that one ``dot_drawn`` multiplies: a cache line
 
 
-def _address(context, builder, signature, arguments, kind):
-    """Return where flat place ``arguments[1]`` of the contiguous array ``arguments[0]`` lies."""
-    array = context.make_array(signature.args[0])(context, builder, arguments[0])
-    return builder.gep(array.data, [arguments[1]], source_etype=kind)
+def _address(context, builder, kind_of_array, array, place, kind):
+    """Return where flat ``place`` of the contiguous ``array`` lies, as entries of ``kind``."""
+    data = context.make_array(kind_of_array)(context, builder, array).data
+    return builder.gep(data, [place], source_etype=kind)
 
 
 @intrinsic
@@ -20,7 +25,7 @@ def read_cell(typing_context, cells, place):
     """Return int64 ``cells[place]``; what its writer wrote before is visible afterwards."""
 
     def generate(context, builder, signature, arguments):
-        address = _address(context, builder, signature, arguments, _LONG)
+        address = _address(context, builder, signature.args[0], arguments[0], arguments[1], _LONG)
         return builder.load_atomic(address, "acquire", 8, typ=_LONG)
 
     return types.int64(cells, types.int64), generate
@@ -31,7 +36,7 @@ def write_cell(typing_context, cells, place, value):
     """Set int64 ``cells[place]``, after all that this thread wrote before."""
 
     def generate(context, builder, signature, arguments):
-        address = _address(context, builder, signature, arguments, _LONG)
+        address = _address(context, builder, signature.args[0], arguments[0], arguments[1], _LONG)
         builder.store_atomic(arguments[2], address, "release", 8)
         return context.get_dummy_value()
 
@@ -51,15 +56,108 @@ def give_way(typing_context):
     return types.void(), generate
 
 
+def _prefetch(builder, address):
+    kind = ir.FunctionType(ir.VoidType(), [address.type, _INT, _INT, _INT])
+    function = builder.module.declare_intrinsic("llvm.prefetch", [address.type], kind)
+    builder.call(function, [address, _INT(0), _INT(3), _INT(1)])  # to read, into every level, data
+
+
 @intrinsic
 def fetch(typing_context, array, place):
-    """Ask for the cache line of flat ``place`` of a contiguous float32 array; it arrives while others work."""
+    """Ask for the cache line of flat ``place`` of a contiguous array; it arrives while others work."""
+    kind_of_entry = {8: _BYTE, 32: _INT, 64: _LONG}[array.dtype.bitwidth]
 
     def generate(context, builder, signature, arguments):
-        address = _address(context, builder, signature, arguments, _FLOAT)
-        kind = ir.FunctionType(ir.VoidType(), [address.type, _INT, _INT, _INT])
-        function = builder.module.declare_intrinsic("llvm.prefetch", [address.type], kind)
-        builder.call(function, [address, _INT(0), _INT(3), _INT(1)])  # to read, into every level, data
+        address = _address(context, builder, signature.args[0], arguments[0], arguments[1], kind_of_entry)
+        _prefetch(builder, address)
         return context.get_dummy_value()
 
     return types.void(array, types.int64), generate
+
+
+def _drawn_row(context, builder, signature, arguments, k):
+    """Return the address of row ``drawn[place + k]``; the arguments start with rows, width, drawn, place."""
+    place = builder.add(arguments[3], _LONG(k))
+    address = _address(context, builder, signature.args[2], arguments[2], place, _INT)
+    row = builder.zext(builder.load(builder.bitcast(address, _INT.as_pointer())), _LONG)
+    start = builder.mul(row, arguments[1])
+    return _address(context, builder, signature.args[0], arguments[0], start, _BYTE)
+
+
+@intrinsic
+def fetch_drawn(typing_context, rows, width, drawn, place):
+    """Ask for the first cache lines of the four rows ``drawn[place : place + 4]`` of ``rows``, each ``width`` bytes."""
+
+    def generate(context, builder, signature, arguments):
+        for k in range(4):
+            _prefetch(builder, _drawn_row(context, builder, signature, arguments, k))
+        return context.get_dummy_value()
+
+    return types.void(rows, types.int64, drawn, types.int64), generate
+
+
+def _make_dot_drawn(*, native):
+    """Return ``dot_drawn`` by the processor's own instruction (AVX-512 VNNI), or by any processor's."""
+
+    @intrinsic
+    def dot_drawn(typing_context, rows, width, drawn, place, query, start, result):
+        """Add products of bytes ``start`` to ``start + BYTES`` of four drawn uint8 rows and an int8 query.
+
+        The rows, each ``width`` bytes, are ``drawn[place : place + 4]``; the sums go to int32 ``result`` at ``place``.
+        """
+
+        def generate(context, builder, signature, arguments):
+            def load(address, kind):
+                return builder.load(builder.bitcast(address, kind.as_pointer()), align=1)
+
+            def pick(a, b, *lanes):
+                return builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(_INT, len(lanes)), lanes))
+
+            def item(k, kind):
+                row = _drawn_row(context, builder, signature, arguments, k)
+                return load(builder.gep(row, [arguments[5]], source_etype=_BYTE), kind)
+
+            query = _address(context, builder, signature.args[4], arguments[4], arguments[5], _BYTE)
+            if native:
+                many = ir.VectorType(_INT, BYTES // 4)
+                of_four = ir.FunctionType(many, [many, many, many])
+                multiply = cgutils.get_or_insert_function(builder.module, of_four, "llvm.x86.avx512.vpdpbusd.512")
+                q, nothing = load(query, many), ir.Constant(many, None)
+                sums = [builder.call(multiply, [nothing, item(k, many), q]) for k in range(4)]
+            else:
+                small, wide = ir.VectorType(_BYTE, BYTES), ir.VectorType(_INT, BYTES)
+                q = builder.sext(load(query, small), wide)
+                sums = [builder.mul(builder.zext(item(k, small), wide), q) for k in range(4)]
+                for half in (32, 16):
+                    sums = [builder.add(pick(x, x, *range(half)), pick(x, x, *range(half, 2 * half))) for x in sums]
+            for half in (8, 4):
+                sums = [builder.add(pick(x, x, *range(half)), pick(x, x, *range(half, 2 * half))) for x in sums]
+            # four lanes each: turned over, so that the last sums are across vectors
+            a, b, c, d = sums
+            ab = builder.add(pick(a, b, 0, 4, 1, 5), pick(a, b, 2, 6, 3, 7))
+            cd = builder.add(pick(c, d, 0, 4, 1, 5), pick(c, d, 2, 6, 3, 7))
+            total = builder.add(pick(ab, cd, 0, 1, 4, 5), pick(ab, cd, 2, 3, 6, 7))
+            address = _address(context, builder, signature.args[6], arguments[6], arguments[3], _INT)
+            address = builder.bitcast(address, ir.VectorType(_INT, 4).as_pointer())
+            builder.store(builder.add(builder.load(address, align=4), total), address, align=4)
+            return context.get_dummy_value()
+
+        long = types.int64
+        return types.void(rows, long, drawn, long, query, long, result), generate
+
+    return dot_drawn
+
+
+def _has(feature):
+    """Return whether code is compiled for a processor with ``feature``."""
+    settings: Any = numba.config
+    if settings.CPU_NAME or settings.CPU_FEATURES:
+        return f"+{feature}" in (settings.CPU_FEATURES or "").split(",")
+    try:
+        return bool(binding.get_host_cpu_features().get(feature))
+    except RuntimeError:  # LLVM cannot tell on this platform
+        return False
+
+
+dot_drawn_anywhere = _make_dot_drawn(native=False)
+dot_drawn = _make_dot_drawn(native=True) if _has("avx512vnni") else dot_drawn_anywhere

@@ -45,4 +45,4 @@ def through_normalisation(gradient, row, inverse):
 def fetch_row(array, start, length):
     """Ask for ``length`` entries of a contiguous float32 array from flat place ``start`` on."""
     for line in range(0, length, _LINE):
-        fetch(array, start + line)  # type: ignore[call-arg]
+        fetch(array, start + line)

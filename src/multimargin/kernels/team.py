@@ -35,11 +35,11 @@ _pools: dict[int, ThreadPoolExecutor] = {}
 def meet(cells, thread, threads):
     """Wait until every thread of the team has come here."""
     if threads > 1:
-        count = read_cell(cells, thread * _LINE) + 1  # type: ignore[call-arg]
-        write_cell(cells, thread * _LINE, count)  # type: ignore[call-arg]
-        for other in range(threads):  # type: ignore[unreachable]
+        count = read_cell(cells, thread * _LINE) + 1
+        write_cell(cells, thread * _LINE, count)
+        for other in range(threads):
             spins = 0
-            while read_cell(cells, other * _LINE) < count:  # type: ignore[call-arg]
+            while read_cell(cells, other * _LINE) < count:
                 spins += 1
                 if spins > _SPINS:
                     give_way()

@@ -59,7 +59,7 @@ def test_settling_starts_the_sums_afresh():
 @pytest.mark.parametrize("betas", BETAS)
 def test_the_constants_of_a_step_are_adams(betas):
     step, rate, eps = 7, 0.3, 1e-6
-    found = Schedule(betas, eps).constants(step, rate)
+    found = [float(each[0]) for each in Schedule(betas, eps).constants(np.array([step]), rate)]
     beta1, beta2 = betas
     assert found[0] == pytest.approx(rate * math.sqrt(1 - beta2**step) / (1 - beta1**step))
     assert found[1] == pytest.approx(eps * math.sqrt(1 - beta2**step))
@@ -167,3 +167,20 @@ def test_which_implementation_serves_which_table():
     assert implementation(table) is cpu
     assert implementation(table.double()) is reference
     assert implementation(table.T) is reference
+
+
+@pytest.mark.parametrize("betas", [*BETAS, (0.9, 0.82), (0.0, 0.5), (0.99, 0.999)])
+@pytest.mark.parametrize("before", [0, 3, 400])
+def test_no_idle_row_drifts_further_than_the_bound(betas, before):
+    schedule = Schedule(betas, 1e-8)
+    for _ in range(before):
+        schedule.advance(0.01)
+    bound = schedule.drift_ahead(0.01)
+    last = schedule.step
+    furthest = 0.0
+    for _ in range(600):
+        schedule.advance(0.01)
+        furthest = max(furthest, schedule.idle_drift(last))
+    assert furthest <= bound * (1 + 1e-9)
+    if before == 400 and betas == (0.9, 0.999):
+        assert furthest > 0.5 * bound

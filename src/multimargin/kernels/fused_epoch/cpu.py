@@ -5,8 +5,7 @@
 3. move     clip by the global norm, move touched rows with lazy Adam
 
 Idle rows are read as they would be, ``w - missing e`` (``lazy_adam/schedule.py``), and only rows with a gradient are
-written; now and then all items are brought up to date. Pairs at or below the smallest margin have a gradient of exactly
-0. Most of them are ruled out by one dot product and a bound on the drift (``scoring.limit``), which changes no result.
+written. Pairs at or below the smallest margin have a gradient of exactly 0; most are ruled out by ``screening``.
 Sums that cross rows are taken in a fixed order over a fixed number of lanes, so no result depends on the number of
 threads. Memory: O(B (N + D)), and (I, D) address space of which only the pages of touched rows are ever used.
 """
@@ -15,20 +14,24 @@ import numba
 import numpy as np
 
 from multimargin.kernels.fused_epoch.records import LANES
-from multimargin.kernels.fused_epoch.scoring import draw, fetch_start, limit, score_row
+from multimargin.kernels.fused_epoch.scoring import draw, fetch_start, score_row
+from multimargin.kernels.fused_epoch.screening import copy_all, copy_listed, copy_row
+from multimargin.kernels.intrinsics import fetch
 from multimargin.kernels.lazy_adam.cpu import bring_up, move_row
 from multimargin.kernels.rows import add_scaled, dot, fetch_row
 from multimargin.kernels.team import TOGETHER, meet, share
 
-# Steps after which all items are brought up to date: the less they lack, the tighter the limits, which pays off sooner
-# the more negatives a step draws.
-_PERIOD_MANY, _PERIOD_FEW = 32, 256
+_AHEAD = 16  # interactions asked for before they are taken
 
 
 @numba.njit(inline="always")
 def _take_batch(x, pair_users, pair_items, order, position, size):
     """List the users and positives of ``order[position:position+size]``; chain the rows of one user."""
     for b in range(size):
+        if b + _AHEAD < size:
+            pair = order[position + b + _AHEAD]
+            fetch(pair_users, pair)
+            fetch(pair_items, pair)
         pair = order[position + b]
         u = pair_users[pair]
         x.users[b], x.positives[b] = u, pair_items[pair]
@@ -54,7 +57,7 @@ def _gather_lane(lane, users, items, x, clock, settings, now, size):
         q = x.query[b]
         for k in range(x.active[b]):
             j = x.pair_item[b, k]
-            if j % LANES == lane:
+            if j & (LANES - 1) == lane:
                 if x.place[j] < 0:
                     x.place[j] = count
                     touched[count], along[count] = j, zero
@@ -93,7 +96,7 @@ def _gather_lane(lane, users, items, x, clock, settings, now, size):
 
 
 @numba.njit(inline="always")
-def _move_lane(lane, users, items, x, clock, scale, now, k, size):
+def _move_lane(lane, users, items, x, clock, settings, scale, now, k, size):
     """Move this lane's rows by one step of Adam with their clipped gradients."""
     touched, gradient = x.touched[lane], x.item_gradient[lane]
     count, dim = x.n_touched[lane], items.vectors.shape[1]
@@ -102,6 +105,8 @@ def _move_lane(lane, users, items, x, clock, scale, now, k, size):
             fetch_row(items.vectors, touched[row + 2] * dim, dim)
             fetch_row(items.moments, 3 * touched[row + 2] * dim, 3 * dim)
         move_row(items, touched[row], gradient[row], scale, now, k, clock)
+        if settings.screened:
+            copy_row(touched[row], items, x, clock, settings, now)
     first, last = share(lane, LANES, size)
     for b in range(first, last):
         if b + 2 < last:
@@ -114,38 +119,37 @@ def _move_lane(lane, users, items, x, clock, scale, now, k, size):
 @numba.njit(**TOGETHER)
 def run_steps(
     thread, threads, cells, users, items, pair_users, pair_items, order, position, stop, place, batch_size, now,
-    clock, settings, x,
+    clock, settings, anew, x,
 ):  # fmt: skip
     """Train on ``order[position:stop]``, one step per ``batch_size`` rows; return the sum of the rows' losses.
 
-    ``place`` is the stream place of ``order[0]``; ``now`` the number of steps already taken.
+    ``place`` is the stream place of ``order[0]``; ``now`` the number of steps already taken; ``anew`` says that the
+    copies of the items do not hold.
     """
     n_items, dim = items.vectors.shape
-    limited = 2 * batch_size * settings.n_negatives > n_items  # then limits are cheaper taken once for each item
-    period = _PERIOD_MANY if limited else _PERIOD_FEW
+    if anew:
+        for lane in range(thread, LANES, threads):
+            copy_all(lane, items, x, clock, settings, now)
     total_loss = 0.0
     k = 0
     while position < stop:
         size = min(batch_size, stop - position)
         if thread == 0:
             _take_batch(x, pair_users, pair_items, order, position, size)
-        first, last = share(thread, threads, n_items)
-        if now % period == 0:
-            for row in range(first, last):
-                bring_up(items, row, now, clock)
-        if limited:
-            for row in range(first, last):
-                x.limit[row, 0], x.limit[row, 1] = limit(row, items, clock, settings, now)
+        if settings.screened:
+            for lane in range(thread, LANES, threads):
+                copy_listed(lane, items, x, clock, settings, now)
         meet(cells, thread, threads)
         # 1. score
         first, last = share(thread, threads, size)
         if first < last:
-            draw(first, x, settings, n_items, place + position + first)
+            draw(thread, first % 2, first, x, settings, n_items, place + position + first)
         for b in range(first, last):
             if b + 1 < last:
-                draw(b + 1, x, settings, n_items, place + position + b + 1)
-                fetch_start(b + 1, users, items, x, dim, limited)
-            score_row(b, users, items, x, clock, settings, now, place + position + b, size, limited)
+                turn = (b + 1) % 2
+                draw(thread, turn, b + 1, x, settings, n_items, place + position + b + 1)
+                fetch_start(thread, turn, b + 1, users, items, x, settings, dim)
+            score_row(thread, b % 2, b, users, items, x, clock, settings, now, place + position + b, size)
         meet(cells, thread, threads)
         # 2. gather
         for lane in range(thread, LANES, threads):
@@ -159,7 +163,7 @@ def run_steps(
                 total += x.norm[b]
             scale = np.float32(min(1.0, settings.clip_norm / (np.sqrt(total) + 1e-6)))
         for lane in range(thread, LANES, threads):
-            _move_lane(lane, users, items, x, clock, scale, now + 1, k, size)
+            _move_lane(lane, users, items, x, clock, settings, scale, now + 1, k, size)
         if thread == 0:  # the clock, which nobody reads now: R_T[k] = R_{T-1}[k-1] + r^k rate
             for idle in range(clock.horizon, 0, -1):
                 clock.drift[idle] = clock.drift[idle - 1] + clock.power[idle] * clock.rate[k]

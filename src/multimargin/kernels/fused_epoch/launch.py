@@ -67,8 +67,7 @@ class FusedEpoch:
         self._tables = ((user_table, user_state), (item_table, item_state))
         self._weight_decay = weight_decay
         self._room: Any = None  # of the batch size that was asked for last
-        self._squares: NDArray[np.float32] | None = None  # of items; true while the optimiser is not settled
-        self._settled = -1
+        self._copied = (-1, -1.0)  # for which settling of the optimiser and which drift the items' copies hold
         if seen is None:
             seen = (np.empty(0, np.int64), np.empty(0, np.int32))
         for array in seen:
@@ -77,6 +76,8 @@ class FusedEpoch:
         self._settings = Settings(
             n_negatives=n_negatives,
             cosine=cosine,
+            screened=cosine and margins[0] > 0,
+            drift_ahead=np.float32(0),
             pos_slope=np.float32(positive_slope),
             margins=np.array(margins, dtype=np.float32),
             slopes=np.array(slopes, dtype=np.float32),
@@ -110,11 +111,14 @@ class FusedEpoch:
         (user_table, user_state), (item_table, item_state) = self._tables
         n, (n_items, dim) = self._settings.n_negatives, item_table.shape
         if self._room is None or len(self._room.users) != batch_size:
-            self._room = new_scratch(batch_size, n, len(user_table), n_items, dim)
-        if self._settled != self.schedule.base:
-            self._settled = self.schedule.base
-            self._squares = _measure(item_table, item_state)
-        users, items = as_table(user_table, user_state), as_table(item_table, item_state, self._squares)
+            self._room = new_scratch(batch_size, n, len(user_table), n_items, dim, self._pace.threads)
+            self._copied = (-1, -1.0)
+        users, items = as_table(user_table, user_state), as_table(item_table, item_state)
+        ahead = self.schedule.drift_ahead(learning_rate)
+        anew = self._copied[0] != self.schedule.base or self._copied[1] < ahead
+        if anew:
+            self._copied = (self.schedule.base, ahead)
+            self._settings = self._settings._replace(drift_ahead=np.float32(ahead))
         total = 0.0
         for first in range(start, stop, _PIECE * batch_size):
             last = min(first + _PIECE * batch_size, stop)
@@ -124,14 +128,9 @@ class FusedEpoch:
             started = time.perf_counter()
             total += run_together(
                 threads, run_steps, users, items, *self._pairs, order, first, last, place, batch_size, steps.before,
-                clock, self._settings, self._room,
+                clock, self._settings, anew and self._settings.screened, self._room,
             )  # fmt: skip
+            anew = False
             if len(run_steps.signatures) == known:  # else it was compiled, which says nothing about threads
                 self._pace.record(threads, last - first, time.perf_counter() - started)
         return total
-
-
-def _measure(table: Tensor, state: RowState) -> NDArray[np.float32]:
-    """Return (R, 3): |w|^2, w . e, |e|^2 of every row w and its direction e."""
-    w, e = table.detach().numpy(), state.direction.numpy()
-    return np.stack([np.einsum("rd,rd->r", a, b) for a, b in ((w, w), (w, e), (e, e))], axis=1)

@@ -4,7 +4,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-LANES = 8  # fixed, whatever the number of threads: it fixes the order of sums
+from multimargin.kernels.intrinsics import BYTES
+
+_ZERO_BYTE = 128
+AHEAD = 16  # draws whose bytes are asked for before they are multiplied
+BLOCK = 16  # products that are looked at together
+DAYS = 64  # steps for which rows can be listed ahead
+LANES = 8  # a power of 2, fixed whatever the number of threads: it fixes the order of sums
 
 
 class Settings(NamedTuple):
@@ -12,6 +18,8 @@ class Settings(NamedTuple):
 
     n_negatives: int
     cosine: bool
+    screened: bool  # whether most drawn items can be ruled out: cosines and margins above 0
+    drift_ahead: np.float32  # bound on an idle row's drift from now on
     pos_slope: np.float32
     margins: Any  # (M,) float32
     slopes: Any  # (M,) float32
@@ -31,8 +39,15 @@ class Scratch(NamedTuple):
     positives: Any  # (B,)
     leader: Any  # (B,) first row of the batch with the same user
     following: Any  # (B,) next row with the same user, -1 at the end
-    negatives: Any  # (B, N)
-    limit: Any  # (I, 2) what ``scoring.limit`` returned for each item
+    negatives: Any  # (threads, 2, padded N + AHEAD) drawn for the row at work and for the next one; then zeros
+    bytes: Any  # (I, 64 m) copies of the items, see ``screening``
+    swiftness: Any  # (I,) |direction| / |row| when the copy was made
+    first_listed: Any  # (DAYS * LANES,) first item of each list, -1: empty
+    listed_on: Any  # (I,) which list an item is on, -1: none
+    listed_before: Any  # (I,) its neighbours there, -1: none
+    listed_after: Any  # (I,)
+    query_bytes: Any  # (threads, 64 m)
+    products: Any  # (threads, padded N) of bytes, of the row at work
     keep: Any  # (B, D) dropout factors
     unit: Any  # (B, D) the user's vector, normalised for cosines
     query: Any  # (B, D) the same with dropout
@@ -52,18 +67,29 @@ class Scratch(NamedTuple):
     along: Any  # (LANES, ceil(I / LANES))
 
 
-def new_scratch(batch_size: int, n: int, n_users: int, n_items: int, dim: int) -> Scratch:
+def new_scratch(batch_size: int, n: int, n_users: int, n_items: int, dim: int, threads: int) -> Scratch:
     """Return room for one step; ``item_gradient`` only takes memory where rows are touched."""
-    depth = (n_items + LANES - 1) // LANES
+    depth = -(-n_items // LANES)
     pairs = (batch_size, n + 1)
+    padded = -(-n // BLOCK) * BLOCK
+    width = -(-dim // BYTES) * BYTES
+    flat = np.full(n_items * width + BYTES, _ZERO_BYTE, np.uint8)
+    start = -flat.ctypes.data % BYTES  # an item's bytes fill whole cache lines
     return Scratch(
         newest=np.full(n_users, -1, np.int64),
         users=np.empty(batch_size, np.int64),
         positives=np.empty(batch_size, np.int64),
         leader=np.empty(batch_size, np.int64),
         following=np.empty(batch_size, np.int64),
-        negatives=np.empty((batch_size, n), np.int32),
-        limit=np.empty((n_items, 2), np.float32),
+        negatives=np.zeros((threads, 2, padded + AHEAD), np.int32),
+        bytes=flat[start : start + n_items * width].reshape(n_items, width),
+        swiftness=np.zeros(n_items, np.float32),
+        first_listed=np.full(DAYS * LANES, -1, np.int32),
+        listed_on=np.full(n_items, -1, np.int32),
+        listed_before=np.full(n_items, -1, np.int32),
+        listed_after=np.full(n_items, -1, np.int32),
+        query_bytes=np.zeros((threads, width), np.int8),
+        products=np.empty((threads, padded), np.int32),
         keep=np.ones((batch_size, dim), np.float32),
         unit=np.empty((batch_size, dim), np.float32),
         query=np.empty((batch_size, dim), np.float32),

@@ -11,7 +11,6 @@ import numpy as np
 
 from multimargin.kernels.lazy_adam.schedule import NEVER, Schedule
 from multimargin.kernels.lazy_adam.state import RowState
-from multimargin.kernels.rows import dot
 from multimargin.kernels.team import TOGETHER, run_together, share, threads_for
 
 _FORGOTTEN = 1e-25  # a moment decayed below this is 0: keeps denormal numbers out of the tables
@@ -24,7 +23,6 @@ class Table(NamedTuple):
     moments: Any  # (R, 3, D)
     last: Any  # (R,) int32
     applied: Any  # (R,)
-    squares: Any  # (R, 3) |w|^2, w . e and |e|^2 of row w and direction e, kept true; or (0, 3)
 
 
 class Clock(NamedTuple):
@@ -40,6 +38,8 @@ class Clock(NamedTuple):
     eps_idle: Any  # (steps,)
     beta1: float
     beta2: float
+    decay_low: Any  # (2, 64)
+    decay_high: Any
     weight_decay: np.float32
 
 
@@ -56,11 +56,12 @@ def missing_drift(last, applied, row, now, clock):
 
 
 @numba.njit(inline="always")
-def measure(t, row):
-    """Take the squares of ``row``, if they are kept."""
-    if len(t.squares):
-        w, e = t.vectors[row], t.moments[row, 2]
-        t.squares[row, 0], t.squares[row, 1], t.squares[row, 2] = dot(w, w), dot(w, e), dot(e, e)
+def decays(idle, clock):
+    """Return beta1^idle and beta2^idle, float32."""
+    low, high = idle % clock.decay_low.shape[1], idle // clock.decay_low.shape[1]
+    keep1 = np.float32(clock.decay_low[0, low] * clock.decay_high[0, high])
+    keep2 = np.float32(clock.decay_low[1, low] * clock.decay_high[1, high])
+    return np.float32(0) if keep1 < _FORGOTTEN else keep1, keep2
 
 
 @numba.njit(inline="always")
@@ -72,7 +73,6 @@ def bring_up(t, row, now, clock):
         for d in range(t.vectors.shape[1]):
             w[d] -= missing * e[d]
         t.applied[row] += missing
-        measure(t, row)
 
 
 @numba.njit(inline="always")
@@ -80,10 +80,7 @@ def move_row(t, row, gradient, scale, now, k, clock):
     """Move the brought-up ``row`` by Adam's step ``now``, the call's ``k``-th, with ``scale * gradient``."""
     rate, eps_now, eps_idle = np.float32(clock.rate[k]), np.float32(clock.eps_now[k]), np.float32(clock.eps_idle[k])
     add1, add2 = np.float32(1 - clock.beta1), np.float32(1 - clock.beta2)
-    idle = np.float64(1 if t.last[row] == NEVER else now - t.last[row])
-    keep1, keep2 = np.float32(clock.beta1**idle), np.float32(clock.beta2**idle)
-    if keep1 < _FORGOTTEN:
-        keep1 = np.float32(0)
+    keep1, keep2 = decays(0 if t.last[row] == NEVER else now - t.last[row], clock)
     w, m, v, e = t.vectors[row], t.moments[row, 0], t.moments[row, 1], t.moments[row, 2]
     for d in range(t.vectors.shape[1]):
         slope = scale * gradient[d] + clock.weight_decay * w[d]
@@ -94,7 +91,6 @@ def move_row(t, row, gradient, scale, now, k, clock):
         m[d], v[d], e[d] = moment, spread, moment / (root + eps_idle)
     t.last[row] = now
     t.applied[row] = np.float32(0)
-    measure(t, row)
 
 
 @numba.njit(**TOGETHER)
@@ -117,10 +113,7 @@ def _settle(thread, threads, cells, table, now, clock):
     for row in range(first, stop):
         if table.last[row] != NEVER:
             bring_up(table, row, now, clock)
-            idle = np.float64(now - table.last[row])
-            keep1, keep2 = np.float32(clock.beta1**idle), np.float32(clock.beta2**idle)
-            if keep1 < _FORGOTTEN:
-                keep1 = np.float32(0)
+            keep1, keep2 = decays(now - table.last[row], clock)
             m, v, e = table.moments[row, 0], table.moments[row, 1], table.moments[row, 2]
             for d in range(table.vectors.shape[1]):
                 m[d] *= keep1
@@ -130,22 +123,16 @@ def _settle(thread, threads, cells, table, now, clock):
         table.applied[row] = np.float32(0)
 
 
-def as_table(table, state: RowState, squares: Any = None) -> Table:
+def as_table(table, state: RowState) -> Table:
     """Return the table and its state as compiled code sees them."""
-    return Table(
-        table.detach().numpy(),
-        state.moments.numpy(),
-        state.last.numpy(),
-        state.applied.numpy(),
-        np.empty((0, 3), np.float32) if squares is None else squares,
-    )
+    return Table(table.detach().numpy(), state.moments.numpy(), state.last.numpy(), state.applied.numpy())
 
 
 def as_clock(schedule: Schedule, rate: Any, eps_now: Any, eps_idle: Any, weight_decay: float = 0.0) -> Clock:
     """Return the schedule with the constants of some steps, (steps,) each, as compiled code sees them."""
     return Clock(
         schedule.base, schedule.horizon, schedule.power, schedule.drift, schedule.tail, rate, eps_now, eps_idle,
-        schedule.beta1, schedule.beta2, np.float32(weight_decay),
+        schedule.beta1, schedule.beta2, schedule.decay_low, schedule.decay_high, np.float32(weight_decay),
     )  # fmt: skip
 
 
@@ -182,5 +169,6 @@ def update(
 
 def settle(table, state: RowState, schedule: Schedule) -> None:
     """Equal ``reference.settle``."""
-    clock = _one_step(schedule, schedule.constants(max(schedule.step, 1), 1.0))
+    rate, eps_now, eps_idle = schedule.constants(np.array([max(schedule.step, 1)]), 1.0)
+    clock = as_clock(schedule, rate, eps_now, eps_idle)
     _run(len(table), _settle, as_table(table, state), schedule.step, clock)

@@ -1,5 +1,6 @@
 """The definition, in plain PyTorch on any device: rows brought up to date, rows moved, everything settled."""
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -60,7 +61,7 @@ def settle(table: Float[Tensor, "R D"], state: RowState, schedule: Schedule) -> 
     idle = torch.where(touched, schedule.step - state.last, 0)[:, None].double()
     state.first.copy_(state.first * schedule.beta1**idle)
     state.second.copy_(state.second * schedule.beta2**idle)
-    _, _, eps_idle = schedule.constants(max(schedule.step, 1), 1.0)
+    eps_idle = float(schedule.constants(np.array([max(schedule.step, 1)]), 1.0)[2][0])
     state.direction.copy_(state.first / (state.second.sqrt() + eps_idle))
     state.last[touched] = schedule.step
     state.applied.zero_()

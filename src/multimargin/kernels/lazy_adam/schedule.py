@@ -28,6 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 NEVER = -1  # the ``last`` of a row that has had no gradient yet
+_GROUP = 64  # b^k = b^(k mod _GROUP) * b^(_GROUP (k div _GROUP)), from two short tables
 
 
 class Steps(NamedTuple):
@@ -56,6 +57,7 @@ class Schedule:
         k = np.arange(self.horizon + 1, dtype=np.float64)
         self.power = ratio**k  # (horizon+1,) r^k
         self._powers = self.beta1**k, self.beta2**k  # (horizon+1,) each
+        self.decay_low = np.array([beta ** np.arange(_GROUP, dtype=np.float64) for beta in betas])  # (2, _GROUP)
         self.settle(step)
 
     def settle(self, step: int) -> None:
@@ -63,6 +65,8 @@ class Schedule:
         self.step = self.base = step
         self.drift = np.zeros(self.horizon + 1)  # R_T
         self.tail = np.zeros(1024)  # tail[t - base]
+        self.decay_high = np.empty((2, 0))
+        self._reserve()
 
     def advance(self, learning_rate: float) -> tuple[float, float, float]:
         """Take step T = ``step`` + 1 and return what a touched row needs for it.
@@ -71,35 +75,46 @@ class Schedule:
             ``rate`` = lr f(T), ``eps_now`` = eps sqrt(1 - b2^T), ``eps_idle`` = E(T); a touched row moves by
             ``rate * m / (sqrt(v) + eps_now)`` and then has ``direction = m / (sqrt(v) + eps_idle)``.
         """
-        self.step += 1
-        rate, eps_now, eps_idle = self.constants(self.step, learning_rate)
+        (rate,), (eps_now,), (eps_idle,) = self.advance_many(1, learning_rate)[1:]
         self.drift[1:] = self.drift[:-1] + self.power[1:] * rate
         place = self.step - self.horizon - self.base
-        if place >= len(self.tail):
-            self.tail = np.concatenate((self.tail, np.zeros_like(self.tail)))
         if place >= 0:
             self.tail[place] = self.drift[-1]
-        return rate, eps_now, eps_idle
+        return float(rate), float(eps_now), float(eps_idle)
 
     def advance_many(self, count: int, learning_rate: float) -> Steps:
         """Return the constants of the next ``count`` steps; the caller updates ``drift`` and ``tail``."""
         before = self.step
-        columns = np.array([self.constants(before + k, learning_rate) for k in range(1, count + 1)]).reshape(count, 3).T
         self.step += count
-        missing = self.step - self.horizon - self.base + 1 - len(self.tail)
-        if missing > 0:
-            self.tail = np.concatenate((self.tail, np.zeros(max(missing, len(self.tail)))))
-        return Steps(before, *(np.ascontiguousarray(column) for column in columns))
+        self._reserve()
+        return Steps(before, *self.constants(np.arange(before + 1, self.step + 1), learning_rate))
 
-    def constants(self, step: int, learning_rate: float) -> tuple[float, float, float]:
-        """Return ``rate``, ``eps_now`` and ``eps_idle`` of ``step`` (see ``advance``)."""
+    def constants(self, steps: NDArray[np.int64], learning_rate: float) -> tuple[NDArray[np.float64], ...]:
+        """Return ``rate``, ``eps_now`` and ``eps_idle`` of each of ``steps`` (see ``advance``)."""
         powers1, powers2 = self._powers
-        later = np.sqrt(1 - self.beta2**step * powers2)  # (horizon+1,) sqrt(1 - b2^(T+j))
-        f = later / (1 - self.beta1**step * powers1)
-        weights = self.power[1:] * f[1:]
-        total = float(weights.sum())
-        idle = self.eps * float(weights @ (later[1:] / np.sqrt(powers2[1:]))) / total if total > 0 else self.eps
-        return learning_rate * float(f[0]), self.eps * float(later[0]), idle
+        later = np.sqrt(1 - self.beta2 ** steps[:, None] * powers2)  # (steps, horizon+1) sqrt(1 - b2^(T+j))
+        f = later / (1 - self.beta1 ** steps[:, None] * powers1)
+        weights = self.power[1:] * f[:, 1:]
+        total = weights.sum(1)
+        idle = np.einsum("sj,sj->s", weights, later[:, 1:] / np.sqrt(powers2[1:]))
+        idle = np.divide(idle, total, out=np.ones_like(total), where=total > 0)
+        return learning_rate * f[:, 0], self.eps * later[:, 0], self.eps * idle
+
+    def drift_ahead(self, learning_rate: float) -> float:
+        """Return a bound on what an idle row can drift from the next step on, at most at ``learning_rate``.
+
+        f falls at first, if at all, and then rises to 1; so the next one or 1 is the largest.
+        """
+        largest = max(1.0, float(self.constants(np.array([self.step + 1]), 1.0)[0][0]))
+        return learning_rate * largest * float(self.power[1:].sum())
+
+    def _reserve(self) -> None:
+        """Make ``tail`` and ``decay_high`` long enough for the steps up to ``step``."""
+        if self.step - self.horizon - self.base >= len(self.tail):
+            self.tail = np.concatenate((self.tail, np.zeros(self.step - self.base)))
+        if (self.step - self.base) // _GROUP >= self.decay_high.shape[1]:
+            k = _GROUP * np.arange(2 * ((self.step - self.base) // _GROUP + 1), dtype=np.float64)
+            self.decay_high = np.array([self.beta1**k, self.beta2**k])
 
     def idle_drift(self, last: int) -> float:
         """Return the drift sum of a row touched at step ``last`` and idle since."""
