@@ -48,18 +48,29 @@ def below(random_bits, n):
 
 
 @numba.njit(inline="always", cache=True)
-def keep_scale(key, counter, dropped):
-    """Return the inverted-dropout factor of one entry: 0 with probability ``dropped``, else 1 / (1 - dropped)."""
-    uniform = np.float32(bits(key, counter) >> np.uint64(40)) * np.float32(2.0**-24)  # [0, 1), 24 bits
-    return np.float32(0) if uniform < dropped else np.float32(1) / (np.float32(1) - dropped)
+def keep_scales(key, place, dropped, result):
+    """Fill ``result`` (D,) with the inverted-dropout factors of a row: 0 with probability ``dropped``, else 1/(1 - it).
+
+    Two entries share 64 random bits: entries 2k and 2k + 1 of row ``place`` are the halves of number
+    ``place * ceil(D / 2) + k``, the low one first.
+    """
+    dim = len(result)
+    first = np.uint64(place) * np.uint64((dim + 1) // 2)
+    kept = np.float32(1) / (np.float32(1) - dropped)
+    bound = np.uint64(np.ceil(np.float64(dropped) * 2.0**32))
+    for k in range(dim // 2):
+        both = bits(key, first + np.uint64(k))
+        result[2 * k] = np.float32(0) if (both & np.uint64(0xFFFFFFFF)) < bound else kept
+        result[2 * k + 1] = np.float32(0) if (both >> np.uint64(32)) < bound else kept
+    if dim % 2:
+        both = bits(key, first + np.uint64(dim // 2))
+        result[dim - 1] = np.float32(0) if (both & np.uint64(0xFFFFFFFF)) < bound else kept
 
 
 @numba.njit(cache=True)
 def dropout_scale(key, offset, rows, dim, dropped):
-    """Return (rows, dim) float32 dropout factors; row b's d-th is number ``(offset + b) * dim + d`` of ``key``."""
+    """Return (rows, dim) float32 dropout factors of the rows from place ``offset`` of stream ``key`` on."""
     result = np.empty((rows, dim), dtype=np.float32)
     for b in range(rows):
-        start = (np.uint64(offset) + np.uint64(b)) * np.uint64(dim)
-        for d in range(dim):
-            result[b, d] = keep_scale(np.uint64(key), start + np.uint64(d), np.float32(dropped))
+        keep_scales(np.uint64(key), np.uint64(offset) + np.uint64(b), np.float32(dropped), result[b])
     return result

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from multimargin.kernels.draws import below, below_reference, bits, bits_reference
+from multimargin.kernels.draws import below, below_reference, bits, bits_reference, dropout_scale
 
 MASK = 2**64 - 1
 COUNTERS = [0, 1, 2, 12345, 2**32, 2**63, 2**64 - 2]
@@ -53,3 +53,21 @@ def test_draws_are_uniform_and_streams_do_not_lean_on_one_another():
     table = np.zeros((97, 97))
     np.add.at(table, (one[:-1:2], one[1::2]), 1)
     assert scipy.stats.chisquare(table.ravel()).pvalue > 1e-4
+
+
+@pytest.mark.parametrize("dim", [1, 7, 64])
+def test_dropout_is_drawn_by_place_two_entries_from_64_bits(dim):
+    key, dropped, per_row = 2**63 + 5, 0.3, (dim + 1) // 2
+    found = dropout_scale(np.uint64(key), 10, 50, dim, dropped)
+    for b, d in ((0, 0), (3, dim - 1), (49, dim // 2)):
+        number = int(bits_reference(key, np.array([(10 + b) * per_row + d // 2], np.uint64))[0])
+        half = number >> 32 if d % 2 else number & 0xFFFFFFFF
+        assert found[b, d] == pytest.approx(0 if half < dropped * 2**32 else 1 / 0.7)
+    np.testing.assert_array_equal(found[20:], dropout_scale(np.uint64(key), 30, 30, dim, dropped))
+
+
+def test_dropout_drops_its_share_and_keeps_the_mean():
+    found = dropout_scale(np.uint64(3), 0, 4000, 64, 0.1)
+    assert (found == 0).mean() == pytest.approx(0.1, abs=0.002)
+    assert found.mean() == pytest.approx(1.0, abs=0.003)
+    assert np.abs(np.corrcoef(found[:, :8].T) - np.eye(8)).max() < 0.06

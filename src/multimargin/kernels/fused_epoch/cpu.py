@@ -46,7 +46,7 @@ def _take_batch(x, pair_users, pair_items, order, position, size):
 
 
 @numba.njit(inline="always")
-def _gather_lane(lane, users, items, x, clock, settings, now, size):
+def _gather_lane(lane, items, x, clock, settings, now, size):
     """Sum the gradients of this lane's item rows, and of its share of the user rows; square their norms."""
     dim = items.vectors.shape[1]
     zero = np.float32(0)
@@ -92,7 +92,6 @@ def _gather_lane(lane, users, items, x, clock, settings, now, size):
                 add_scaled(g, np.float32(1), x.user_gradient[follower])
                 follower = x.following[follower]
             x.norm[b] = np.float64(dot(g, g))
-            bring_up(users, x.users[b], now, clock)
 
 
 @numba.njit(inline="always")
@@ -113,6 +112,7 @@ def _move_lane(lane, users, items, x, clock, settings, scale, now, k, size):
             fetch_row(users.vectors, x.users[b + 2] * dim, dim)
             fetch_row(users.moments, 3 * x.users[b + 2] * dim, 3 * dim)
         if x.leader[b] == b:
+            add_scaled(users.vectors[x.users[b]], -x.lacking[b], users.moments[x.users[b], 2])
             move_row(users, x.users[b], x.user_gradient[b], scale, now, k, clock)
 
 
@@ -153,7 +153,7 @@ def run_steps(
         meet(cells, thread, threads)
         # 2. gather
         for lane in range(thread, LANES, threads):
-            _gather_lane(lane, users, items, x, clock, settings, now, size)
+            _gather_lane(lane, items, x, clock, settings, now, size)
         meet(cells, thread, threads)
         # 3. move
         scale = np.float32(1)

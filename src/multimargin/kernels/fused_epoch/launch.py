@@ -13,6 +13,9 @@ from multimargin.kernels.pace import Pace
 from multimargin.kernels.threads import get_threads
 
 _PIECE = 32  # steps in one call: short enough to change the number of threads, long enough not to notice
+# The nearer rows must stay to their copies, the fewer draws pass the screen, and the more often copies are made.
+_MANY = 400
+_STILL_MANY, _STILL_FEW = 0.04, 0.08
 
 
 class FusedEpoch:
@@ -77,6 +80,7 @@ class FusedEpoch:
             n_negatives=n_negatives,
             cosine=cosine,
             screened=cosine and margins[0] > 0,
+            still=np.float32(_STILL_MANY if n_negatives >= _MANY else _STILL_FEW),
             drift_ahead=np.float32(0),
             pos_slope=np.float32(positive_slope),
             margins=np.array(margins, dtype=np.float32),

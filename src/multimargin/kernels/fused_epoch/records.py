@@ -19,6 +19,7 @@ class Settings(NamedTuple):
     n_negatives: int
     cosine: bool
     screened: bool  # whether most drawn items can be ruled out: cosines and margins above 0
+    still: np.float32  # how far rows may be away from their copies, see ``screening``
     drift_ahead: np.float32  # bound on an idle row's drift from now on
     pos_slope: np.float32
     margins: Any  # (M,) float32
@@ -41,15 +42,16 @@ class Scratch(NamedTuple):
     following: Any  # (B,) next row with the same user, -1 at the end
     negatives: Any  # (threads, 2, padded N + AHEAD) drawn for the row at work and for the next one; then zeros
     bytes: Any  # (I, 64 m) copies of the items, see ``screening``
-    swiftness: Any  # (I,) |direction| / |row| when the copy was made
+    about: Any  # (I, 4) of each copy: middle, |direction| / |row| there, norm of its rounding, -
     first_listed: Any  # (DAYS * LANES,) first item of each list, -1: empty
     listed_on: Any  # (I,) which list an item is on, -1: none
     listed_before: Any  # (I,) its neighbours there, -1: none
     listed_after: Any  # (I,)
     query_bytes: Any  # (threads, 64 m)
     products: Any  # (threads, padded N) of bytes, of the row at work
-    keep: Any  # (B, D) dropout factors
-    unit: Any  # (B, D) the user's vector, normalised for cosines
+    lacking: Any  # (B,) drift that the user's row lacks
+    keep: Any  # (threads, D) dropout factors of the row at work
+    unit: Any  # (threads, D) its user's vector, normalised for cosines
     query: Any  # (B, D) the same with dropout
     user_gradient: Any  # (B, D)
     active: Any  # (B,) how many pairs of the row have a gradient; of each pair:
@@ -83,15 +85,16 @@ def new_scratch(batch_size: int, n: int, n_users: int, n_items: int, dim: int, t
         following=np.empty(batch_size, np.int64),
         negatives=np.zeros((threads, 2, padded + AHEAD), np.int32),
         bytes=flat[start : start + n_items * width].reshape(n_items, width),
-        swiftness=np.zeros(n_items, np.float32),
+        about=np.zeros((n_items, 4), np.float32),
         first_listed=np.full(DAYS * LANES, -1, np.int32),
         listed_on=np.full(n_items, -1, np.int32),
         listed_before=np.full(n_items, -1, np.int32),
         listed_after=np.full(n_items, -1, np.int32),
         query_bytes=np.zeros((threads, width), np.int8),
         products=np.empty((threads, padded), np.int32),
-        keep=np.ones((batch_size, dim), np.float32),
-        unit=np.empty((batch_size, dim), np.float32),
+        lacking=np.empty(batch_size, np.float32),
+        keep=np.ones((threads, dim), np.float32),
+        unit=np.empty((threads, dim), np.float32),
         query=np.empty((batch_size, dim), np.float32),
         user_gradient=np.empty((batch_size, dim), np.float32),
         active=np.empty(batch_size, np.int64),

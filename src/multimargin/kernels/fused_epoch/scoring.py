@@ -3,7 +3,7 @@
 import numba
 import numpy as np
 
-from multimargin.kernels.draws import keep_scale
+from multimargin.kernels.draws import keep_scales
 from multimargin.kernels.fused_epoch.screening import fetch_first, screen
 from multimargin.kernels.lazy_adam.cpu import missing_drift
 from multimargin.kernels.rows import TINY, add_scaled, dot, fetch_row, inverse_norm
@@ -40,17 +40,15 @@ def score_row(thread, turn, b, users, items, x, clock, settings, now, place, siz
     one, zero = np.float32(1), np.float32(0)
     # 1. the user as of now, normalised: ``unit``; with dropout: ``q``
     row = x.users[b]
-    unit, q, g = x.unit[b], x.query[b], x.user_gradient[b]
+    unit, q, g = x.unit[thread], x.query[b], x.user_gradient[b]
     w, e = users.vectors[row], users.moments[row, 2]
-    missing = missing_drift(users.last, users.applied, row, now, clock)
+    x.lacking[b] = missing = missing_drift(users.last, users.applied, row, now, clock)
     for d in range(dim):
         unit[d] = w[d] - missing * e[d]
     user_inverse = inverse_norm(unit) if cosine else one
-    keep = x.keep[b]
+    keep = x.keep[thread]
     if settings.dropout > zero:
-        first = np.uint64(place) * np.uint64(dim)
-        for d in range(dim):
-            keep[d] = keep_scale(settings.dropout_key, first + np.uint64(d), settings.dropout)
+        keep_scales(settings.dropout_key, place, settings.dropout, keep)
     for d in range(dim):
         unit[d] *= user_inverse
         q[d] = unit[d] * keep[d]

@@ -5,11 +5,12 @@ one instruction instead of four. With q = step q8 + rest, the query, and v the i
 
     q . v/|v| <= step/127 q8 . v8 + |q| (rounding + still) + |rest| (1 + rounding),       rounding = sqrt(D)/2 / 127.
 
-``still`` bounds how far the direction of v has drifted since the copy was made: an idle row moves by t = |missing| |e|
-relative to its norm, its direction by at most 2 t / (2 - t). Within k steps the missing drift grows by at most
-``ahead (1 - r^k)`` (``Schedule.drift_ahead``), so it is known when t may exceed ``_STILL``; the row is listed for that
-step, and its copy then made anew. What the bound lets through is checked again with the row's own drift, and then
-scored exactly.
+The copy is not of the row as it is but of where it will be half-way through its drift, ``v - middle e``. An idle row is
+never further from there than t = |missing - middle| |e| relative to its norm, its direction never further than
+2 t / (2 - t), and ``still`` bounds that for all items. Within k steps the missing drift grows by at most
+``ahead (1 - r^k)`` (``Schedule.drift_ahead``). A row that may drift too far from its copy is listed for the step at
+which it may, and copied anew then. What the bound lets through is checked again with the row's own drift and rounding,
+and then scored exactly.
 """
 
 import numba
@@ -21,8 +22,6 @@ from multimargin.kernels.lazy_adam.cpu import bring_up, missing_drift
 from multimargin.kernels.lazy_adam.schedule import NEVER
 from multimargin.kernels.rows import TINY, dot, fetch_row
 
-_STILL = np.float32(0.08)  # t by which a copy's row may have drifted
-_TURN = np.float32(1.042)  # above 2 / (2 - _STILL)
 _ABOVE = np.float32(1.0001)  # further off than the rounding of a bound
 _SCALE = np.float32(127)
 _ZERO_BYTE = 128  # bytes of items are unsigned: 128 stands for 0
@@ -38,18 +37,33 @@ def fetch_first(thread, turn, x):
 
 @numba.njit(inline="always")
 def copy_row(j, items, x, clock, settings, now):
-    """Make the copy of item ``j``, which is up to date; list it for the step at which it may have drifted too far."""
-    w, e, copy = items.vectors[j], items.moments[j, 2], x.bytes[j]
-    inverse = np.float32(1) / max(np.sqrt(dot(w, w)), TINY)
+    """Make the copy of item ``j``, which is up to date; list it for the step at which it may be too far away."""
+    w, e, copy, about = items.vectors[j], items.moments[j, 2], x.bytes[j], x.about[j]
+    one = np.float32(1)
+    # 1. half-way through the drift that is left, or as far as it may be away
+    idle = min(now - items.last[j], clock.horizon)
+    left = settings.drift_ahead * np.float32(clock.power[idle]) * _ABOVE if items.last[j] != NEVER else np.float32(0)
+    size = np.sqrt(dot(e, e))
+    farthest = settings.still * (one - settings.still) * np.sqrt(dot(w, w)) / max(size, TINY)  # in units of drift
+    middle = min(np.float32(0.5) * left, farthest)
+    square = np.float32(0)
+    for d in range(len(w)):
+        value = w[d] - middle * e[d]
+        square += value * value
+    inverse = one / max(np.sqrt(square), TINY)
+    # 2. bytes, and how far they are off
     factor = inverse * _SCALE
     for d in range(len(w)):
-        copy[d] = np.uint8(np.int32(w[d] * factor + np.float32(_ZERO_BYTE + 0.5)))
-    x.swiftness[j] = swiftness = np.sqrt(dot(e, e)) * inverse
+        copy[d] = np.uint8(np.int32((w[d] - middle * e[d]) * factor + np.float32(_ZERO_BYTE + 0.5)))
+    off = np.float32(0)
+    for d in range(len(w)):
+        difference = (w[d] - middle * e[d]) * factor - np.float32(np.int32(copy[d]) - _ZERO_BYTE)
+        off += difference * difference
+    about[0], about[1], about[2] = middle, size * inverse, np.sqrt(off) * (_ABOVE / _SCALE)
+    # 3. the step at which it may be too far away
     _strike(j, x)
-    idle = min(now - items.last[j], clock.horizon)
-    ahead = settings.drift_ahead * clock.power[idle] * swiftness * _ABOVE
-    if items.last[j] != NEVER and ahead > _STILL:
-        steps = np.log(1 - _STILL / ahead) / np.log(clock.power[1])
+    if left > np.float32(2) * middle:
+        steps = np.log(1 - 2 * np.float64(middle) / left) / np.log(clock.power[1])
         _list(j, now + 1 + min(np.int64(steps), DAYS - 2), x)
 
 
@@ -93,7 +107,7 @@ def copy_listed(lane, items, x, clock, settings, now):
 @numba.njit(inline="always")
 def copy_all(lane, items, x, clock, settings, now):
     """Bring all rows of this lane up to date and copy them."""
-    for j in range(lane, len(x.swiftness), LANES):
+    for j in range(lane, len(x.about), LANES):
         bring_up(items, j, now, clock)
         copy_row(j, items, x, clock, settings, now)
 
@@ -121,16 +135,17 @@ def screen(thread, turn, b, q, items, x, clock, settings, now):
     # 2. the least product of bytes with which an item can reach the margin
     rounding = np.float32(0.5) * np.sqrt(np.float32(dim)) / _SCALE
     norm = np.sqrt(dot(q, q)) * _ABOVE
-    close = norm * rounding + np.sqrt(rest) * (np.float32(1) + rounding) * _ABOVE
+    turn = np.float32(2) * _ABOVE / (np.float32(2) - settings.still)
+    far = np.sqrt(rest) * (np.float32(1) + rounding) * _ABOVE
     margin = settings.margins[0] * np.float32(2 - _ABOVE)
     unit = step / _SCALE  # of a product
     offset = np.float32(_ZERO_BYTE * total)
-    limit = np.float64((margin - close - norm * _TURN * _STILL) / unit + offset) - 1.0
+    limit = np.float64((margin - far - norm * (rounding + turn * settings.still)) / unit + offset) - 1.0
     least = np.int32(min(max(np.floor(limit), _LOWEST), _HIGHEST))
     # 3. all products; what follows the draws are zeros
     padded = len(products)
     products[:] = 0
-    for start in range(0, padded, 4):
+    for start in range(0, n, 4):
         fetch_drawn(x.bytes, width, drawn, start + AHEAD)
         for part in range(0, width, BYTES):
             dot_drawn(x.bytes, width, drawn, start, q8, part, products)
@@ -150,13 +165,14 @@ def screen(thread, turn, b, q, items, x, clock, settings, now):
                     candidates += 1
                     fetch(items.last, j)
                     fetch(items.applied, j)
-                    fetch(x.swiftness, j)
-    # 5. those that still do with their own drift
+                    fetch_row(x.about, 4 * j, 1)
+    # 5. those that still do with their own drift and rounding
     count = 0
     for k in range(candidates):
         j = np.int64(result[k])
         missing = missing_drift(items.last, items.applied, j, now, clock)
-        near = norm * _TURN * abs(missing) * x.swiftness[j] + close
+        about = x.about[j]
+        near = norm * (turn * abs(missing - about[0]) * about[1] + about[2]) + far
         if (np.float32(products[k]) - offset) * unit + near >= margin:
             result[count] = j
             count += 1
