@@ -1,0 +1,139 @@
+"""Training until Recall@20 on the test part is at least ``--target``, evaluated after every epoch.
+
+Two times each: ``training only``, evaluations excluded, and ``whole process``: imports, reading, code loaded and
+warmed up on a tiny data set, training, evaluations. A turn gives up after ``--budget`` seconds of training or the
+library's own number of epochs; ``--target 1`` shows where everybody ends. Everybody is evaluated alike, by us. Choosing
+where to stop, and settings, on the test part is the protocol ``paper``.
+
+The settings of ours are ``FAST``, found by a search for few epochs, or those of ``--recipe``, with ``--set`` on top.
+"""
+
+import contextlib
+import time
+from argparse import Namespace
+
+from data import Data, Tables
+from peers import PEERS, K
+from plain import PlainMF
+from turns import Op, Work
+
+from multimargin.encoders import Encoder
+from multimargin.evaluate.protocol import Evaluator
+from multimargin.losses import MultiMarginLoss
+from multimargin.recipes.recipe import Recipe
+
+METRIC = f"Recall@{K}"
+FAST = {
+    "encoder": {"name": "mf", "embedding_dim": 64, "similarity": "cosine", "init_std": 0.1},
+    "loss": {
+        "name": "multi-margin",
+        "margins": [0.4, 0.6, 0.8],
+        "margin_weights": [0.1, 0.2, 0.7],
+        "neg_weight": 300.0,
+    },
+    "n_negatives": 30,
+    "learning_rate": 1e-2,
+    "batch_size": 1024,
+    "epochs": 20,
+    "clip_norm": None,
+    "dropout": 0.0,
+}
+
+
+class _Done(Exception):  # noqa: N818 - it is no error
+    """The target is reached, or the time is up."""
+
+
+class _Watch:
+    """Stops the clock, evaluates, and ends a training whose time has come."""
+
+    def __init__(self, data: Data, arguments: Namespace):
+        self._evaluator = Evaluator(data.test, seen=data.train, k=(K,), protocol="paper")
+        self._target, self._budget = arguments.target, arguments.budget
+        self.seconds, self._epochs, self._best = 0.0, 0, 0.0
+        self._since = time.perf_counter()
+
+    def look(self, tables: Tables, similarity: str = "dot") -> dict[str, float]:
+        self.seconds += time.perf_counter() - self._since
+        metrics = self._evaluator(*tables, similarity).metrics
+        self._epochs, self._best, self._last = self._epochs + 1, max(self._best, metrics[METRIC]), metrics[METRIC]
+        if self._last >= self._target or self.seconds > self._budget:
+            raise _Done
+        self._since = time.perf_counter()
+        return metrics
+
+    def note(self) -> str:
+        after = f"{METRIC} {self._last:.4f} after {self._epochs} epochs"
+        return after if self._last >= self._target else f"not reached: {after}, best {self._best:.4f}"
+
+
+def by_us(data: Data, arguments: Namespace) -> Work:
+    recipe = _recipe(arguments)
+
+    def turn() -> tuple[float, str]:
+        objects, watch = recipe.build(), _Watch(data, arguments)
+
+        def look(encoder: Encoder) -> dict[str, float]:
+            return watch.look(tuple(table.detach().numpy() for table in encoder.tables()), encoder.similarity)
+
+        with contextlib.suppress(_Done):
+            objects.trainer.fit(
+                data.train, encoder=objects.encoder, loss=objects.loss, negatives=objects.negatives, evaluate=look,
+                progress=False,
+            )  # fmt: skip
+        return watch.seconds, watch.note()
+
+    return Work(_settings(recipe), turn)
+
+
+def by_pytorch(data: Data, arguments: Namespace) -> Work:
+    recipe = _recipe(arguments)
+    values, loss = recipe.values, recipe.build().loss
+    if values["encoder"].get("similarity") != "cosine" or not isinstance(loss, MultiMarginLoss):
+        raise SystemExit("pytorch trains MF with cosines and the Multi-Margin Loss; leave it out with --only.")
+
+    def turn() -> tuple[float, str]:
+        watch = _Watch(data, arguments)
+        model = PlainMF(
+            data.train, loss=loss, embedding_dim=arguments.embedding_dim, init_std=values["encoder"]["init_std"],
+            **{key: values[key] for key in ("n_negatives", "batch_size", "learning_rate", "clip_norm", "dropout")},
+        )  # fmt: skip
+        with contextlib.suppress(_Done):
+            for _ in range(values["epochs"]):
+                for pairs in model.epoch():
+                    model.step(pairs)
+                watch.look((model.user_table.detach().numpy(), model.item_table.detach().numpy()), "cosine")
+        return watch.seconds, watch.note()
+
+    return Work(_settings(recipe), turn)
+
+
+def by_peer(data: Data, arguments: Namespace) -> Work:
+    peer = PEERS[arguments.worker](data, arguments)
+
+    def turn() -> tuple[float, str]:
+        watch = _Watch(data, arguments)
+        with contextlib.suppress(_Done):
+            peer.fit(lambda: watch.look(peer.tables()))
+        return watch.seconds, watch.note()
+
+    return Work(f"D={arguments.embedding_dim} {peer.settings}", turn)
+
+
+def _recipe(arguments: Namespace) -> Recipe:
+    fixed = [f"k=[{K}]", f"metric={METRIC}", "protocol=paper", f"encoder.embedding_dim={arguments.embedding_dim}"]
+    return Recipe.load(arguments.recipe or FAST, [*fixed, *arguments.set])
+
+
+def _settings(recipe: Recipe) -> str:
+    values = recipe.values
+    parts = [f"{key}={value}" for key, value in values["loss"].items()]
+    named = {"D": "embedding_dim", "init_std": "init_std"}
+    parts = [f"{letter}={values['encoder'][key]}" for letter, key in named.items() if key in values["encoder"]] + parts
+    letters = {"B": "batch_size", "N": "n_negatives", "learning_rate": "learning_rate"}
+    return " ".join([f"{letter}={values[key]}" for letter, key in letters.items()] + parts)
+
+
+OP = Op(
+    implementations={"MF + MML": by_us, "MF + MML, pytorch": by_pytorch, **dict.fromkeys(PEERS, by_peer)}, fresh=True
+)

@@ -1,0 +1,121 @@
+"""The benchmarks run on tiny data, and what they compare computes the same."""
+
+import csv
+import importlib
+import sys
+from argparse import Namespace
+from pathlib import Path
+
+import pytest
+
+FOLDER = Path(__file__).resolve().parents[2] / "benchmarks"
+
+
+@pytest.fixture(scope="module")
+def run():
+    """The command's module; its neighbours have plain names, so they are forgotten afterwards."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(FOLDER))
+        yield importlib.import_module("run")
+    for name in {path.stem for path in FOLDER.glob("*.py")} & sys.modules.keys():
+        del sys.modules[name]
+
+
+@pytest.fixture
+def command(run, monkeypatch, tmp_path):
+    """Return a function that runs the command and returns the rows of its table."""
+
+    def call(*arguments):
+        table = tmp_path / "results.csv"
+        monkeypatch.setattr("sys.argv", ["run.py", "--quick", "--csv", str(table), *arguments])
+        run.main()
+        return list(csv.DictReader(table.read_text().splitlines())) if table.exists() else []
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def tiny(run, tmp_path_factory):
+    """Data, and the arguments that ``--quick`` stands for."""
+    folder = tmp_path_factory.mktemp("benchmarks")
+    quick = Namespace(**run.QUICK, tables="random", budget=60.0, recipe=None, set=[])
+    quick.negatives = 5
+    found = run.data.make_up(folder / "tiny", *run.TINY)
+    run.data.write_spectral(folder / "spectral.npz", found, quick.embedding_dim)
+    return run.data.read(found, folder / "spectral.npz", quick.embedding_dim), quick
+
+
+def turns_of(run, tiny, op):
+    """Return what every implementation that is installed gives, by its name."""
+    data, arguments = tiny
+    taken = {}
+    for name in run.chosen(op, None):
+        arguments.worker = name
+        taken[name] = run.OPS[op].implementations[name](data, arguments).turn()
+    assert all(seconds > 0 for seconds, _ in taken.values())
+    return {name: note for name, (_, note) in taken.items()}
+
+
+def test_training_epochs_are_timed(run, tiny):
+    assert {"pytorch", "fused", "steps"} <= turns_of(run, tiny, "training-epoch").keys()
+
+
+def test_all_make_the_same_lists(run, tiny):
+    notes = turns_of(run, tiny, "top-k")
+    assert len(notes) >= 5
+    assert set(notes.values()) == {"100.00 % of places as in ours"}
+
+
+def test_all_find_the_same_recall(run, tiny):
+    notes = turns_of(run, tiny, "evaluation")
+    assert len(notes) >= 3
+    assert len({note.split()[-1] for note in notes.values() if "Recall@20" in note}) == 1
+
+
+def test_the_plain_metrics_are_ours(run, tiny):
+    from plain import metrics, rank
+
+    from multimargin.evaluate import Evaluator
+
+    data, _ = tiny
+    found = metrics(rank(data.tables, data.train, 20, block=64), data)
+    assert found == pytest.approx(Evaluator(data.test, seen=data.train, k=20)(*data.tables, "dot").metrics, abs=1e-12)
+
+
+def test_training_stops_at_the_target_or_says_so(run, tiny):
+    data, arguments = tiny
+    assert turns_of(run, tiny, "fit-to-target")["MF + MML"].startswith("Recall@20 0.1")
+    unreachable = Namespace(**vars(arguments) | {"target": 1.0, "set": ["epochs=2"]})
+    _, note = run.OPS["fit-to-target"].implementations["MF + MML"](data, unreachable).turn()
+    assert "not reached" in note
+    assert "after 2 epochs" in note
+
+
+def test_the_command_fills_the_table(command, capsys):
+    rows = command("training-epoch", "--only", "fused", "steps", "--negatives", "3", "5")
+    assert [row["implementation"] for row in rows] == ["fused", "steps"] * 2
+    assert ["N=3" in row["shape"] for row in rows] == [True, True, False, False]
+    assert all(float(row["p50_s"]) > 0 and "numba" in row["versions"] and row["hardware"] for row in rows)
+    assert "1.00x" in capsys.readouterr().out
+
+
+def test_a_fresh_process_is_timed_as_a_whole(command):
+    training, whole = command("fit-to-target", "--only", "MML", "--set", "epochs=1", "n_negatives=2")[::2]
+    assert training["implementation"] == "MF + MML, training only"
+    assert whole["implementation"] == "MF + MML, whole process"
+    assert float(whole["p50_s"]) > float(training["p50_s"])
+    assert "N=2" in whole["shape"]
+    assert "Recall@20" in whole["shape"]
+
+
+def test_a_missing_library_is_named_with_the_way_to_get_it(run, command, monkeypatch, capsys):
+    monkeypatch.setattr(run.peers, "find_spec", lambda _: None)
+    with pytest.raises(SystemExit, match="--only must name an implementation of top-k"):
+        command("top-k", "--only", "implicit")
+    assert "pip install -r benchmarks/requirements.txt" in capsys.readouterr().out
+
+
+def test_an_unknown_operation_is_refused(command, capsys):
+    with pytest.raises(SystemExit):
+        command("top-kk")
+    assert "OP must be one of training-epoch" in capsys.readouterr().err
