@@ -27,13 +27,13 @@ FAST = {
     "encoder": {"name": "mf", "embedding_dim": 64, "similarity": "cosine", "init_std": 0.1},
     "loss": {
         "name": "multi-margin",
-        "margins": [0.4, 0.6, 0.8],
-        "margin_weights": [0.1, 0.2, 0.7],
-        "neg_weight": 300.0,
+        "margins": [0.0, 0.3, 0.6],
+        "margin_weights": [0.1, 0.3, 0.6],
+        "neg_weight": 100.0,
     },
-    "n_negatives": 30,
-    "learning_rate": 1e-2,
-    "batch_size": 1024,
+    "n_negatives": 100,
+    "learning_rate": 2e-2,
+    "batch_size": 4096,
     "epochs": 20,
     "clip_norm": None,
     "dropout": 0.0,
@@ -126,12 +126,11 @@ def _recipe(arguments: Namespace) -> Recipe:
 
 
 def _settings(recipe: Recipe) -> str:
-    values = recipe.values
-    parts = [f"{key}={value}" for key, value in values["loss"].items()]
-    named = {"D": "embedding_dim", "init_std": "init_std"}
-    parts = [f"{letter}={values['encoder'][key]}" for letter, key in named.items() if key in values["encoder"]] + parts
-    letters = {"B": "batch_size", "N": "n_negatives", "learning_rate": "learning_rate"}
-    return " ".join([f"{letter}={values[key]}" for letter, key in letters.items()] + parts)
+    encoder, loss = dict(recipe.values["encoder"]), dict(recipe.values["loss"])
+    shown = {"D": encoder["embedding_dim"], "B": recipe.values["batch_size"], "N": recipe.values["n_negatives"]}
+    shown |= {"learning_rate": recipe.values["learning_rate"], "init_std": encoder.get("init_std")}
+    shown |= {"loss": loss.pop("name")} | loss
+    return " ".join(f"{key}={value}" for key, value in shown.items())
 
 
 OP = Op(

@@ -106,7 +106,7 @@ TOP_K = Op(
         "pytorch, blocks of 256": make_lists(lambda data, _: _plain(data, 256)),
         "pytorch, 256, buffer kept": make_lists(lambda data, _: _plain(data, 256, keep_buffer=True)),
         "top-k float32": make_lists(lambda data, _: _ours(data, "float32")),
-        "top-k int8": make_lists(lambda data, _: _ours(data, "int8")),
+        "top-k": make_lists(lambda data, _: _ours(data, "auto")),  # int8 where that is exact and faster
         "implicit ALS": make_lists(lambda data, arguments: _by_peer(data, arguments).recommend),
         "LensKit ALS": make_lists(lambda data, arguments: _by_peer(data, arguments).recommend),
     },
