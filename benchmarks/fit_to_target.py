@@ -133,6 +133,4 @@ def _settings(recipe: Recipe) -> str:
     return " ".join(f"{key}={value}" for key, value in shown.items())
 
 
-OP = Op(
-    implementations={"MF + MML": by_us, "MF + MML, pytorch": by_pytorch, **dict.fromkeys(PEERS, by_peer)}, fresh=True
-)
+OP = Op(implementations={"MF + MML": by_us, "pytorch": by_pytorch, **dict.fromkeys(PEERS, by_peer)}, fresh=True)
