@@ -7,8 +7,11 @@ from pathlib import Path
 import hypothesis
 import numpy as np
 import pytest
+import torch
 
 os.environ.setdefault("MPLBACKEND", "Agg")
+if not torch.cuda.is_available():
+    os.environ.setdefault("TRITON_INTERPRET", "1")  # before Triton is imported, whose functions look at it
 
 hypothesis.settings.register_profile("multimargin", deadline=None, max_examples=50, derandomize=True)
 hypothesis.settings.load_profile("multimargin")

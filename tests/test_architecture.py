@@ -85,7 +85,9 @@ class TestEveryFile:
 
     def test_heavy_extras_load_when_used(self, path):
         top_level = {name.split(".")[0] for name in imports(path, top_level_only=True)}
-        assert not top_level & ONLY_INSIDE_FUNCTIONS
+        allowed = {"triton"} if path.name == "gpu.py" else set()  # itself imported inside functions only
+        assert not top_level & (ONLY_INSIDE_FUNCTIONS - allowed)
+        assert not [name for name in imports(path, top_level_only=True) if "gpu" in name.split(".")]
 
     def test_never_pickles(self, path):
         assert not {name.split(".")[0] for name in imports(path)} & NEVER
