@@ -168,4 +168,6 @@ class LazyAdam(torch.optim.Optimizer):
                     getattr(rows, name).copy_(tensors[f"{k}.table.{name}"])
                 implementation(parameter).settle(parameter, rows, self.schedule)
             elif f"{k}.first" in tensors:
-                self.state[parameter] = {name: tensors[f"{k}.{name}"].clone() for name in ("first", "second")}
+                self.state[parameter] = {
+                    name: tensors[f"{k}.{name}"].to(parameter.device, copy=True) for name in ("first", "second")
+                }
