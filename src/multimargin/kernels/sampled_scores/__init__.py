@@ -70,22 +70,22 @@ def sampled_scores(
     return cpu.sampled_scores(*arguments, similarity=similarity, query_scale=query_scale, sparse=sparse)
 
 
-def _choose(impl: str, user_table: Tensor, item_table: Tensor) -> str:
+def _choose(asked: str, user_table: Tensor, item_table: Tensor) -> str:
     """Return the implementation to run, "cpu", "gpu" or "reference"."""
     tables = user_table, item_table
     on_cpu = all(t.device.type == "cpu" and t.dtype.itemsize == 4 and t.is_contiguous() for t in tables)
-    if impl == "auto":
+    if asked == "auto":
         # on a CPU it would be Triton's interpreter, for which nobody wants to wait
         on_gpu = user_table.device.type == "cuda" and _why_not_gpu(*tables) is None
         return "cpu" if on_cpu else "gpu" if on_gpu else "reference"
     found = [(str(t.device), str(t.dtype)) for t in tables]
-    if impl == "cpu" and not on_cpu:
+    if asked == "cpu" and not on_cpu:
         checks.fail("tables", "be contiguous float32 on the CPU for impl='cpu'", found, "Use impl='auto'.")
-    if impl == "gpu":
+    if asked == "gpu":
         rule = _why_not_gpu(*tables)
         if rule is not None:
             checks.fail("tables", rule, found, "Use impl='auto'.")
-    return impl
+    return asked
 
 
 def _why_not_gpu(user_table: Tensor, item_table: Tensor) -> str | None:
