@@ -5,6 +5,7 @@ import pytest
 import torch
 from plain_training import random_interactions, train_plainly
 
+from multimargin import negatives as negative_samplers
 from multimargin.encoders import MF
 from multimargin.encoders.base import Encoder
 from multimargin.errors import ArgumentError, NoNegativesError
@@ -171,6 +172,18 @@ def test_any_loss_step_by_step_equals_plain_pytorch(train, loss, dropout):
     encoder = MF(8, similarity="dot", init_std=0.3)
     users, items, losses = train_plainly(trainer, train, encoder=encoder, loss=loss, negatives=UniformNegatives())
     training = trainer.fit(train, encoder=encoder, loss=loss.float(), negatives=UniformNegatives(), progress=False)
+    assert training.history[0]["loss"] == pytest.approx(losses[0], rel=1e-5)
+    for found, exact in zip(encoder.tables(), (users, items), strict=True):
+        assert (found.detach().double() - exact).abs().quantile(0.99) < 2e-5
+
+
+@pytest.mark.parametrize("exclude_seen", [False, True])
+@pytest.mark.parametrize("loss", [BPRLoss(), MultiMarginLoss((0.1, 0.3), (0.5, 0.5), neg_weight=3.0)])
+def test_a_shared_pool_equals_plain_pytorch(train, loss, exclude_seen):
+    trainer = Trainer(n_negatives=20, batch_size=32, learning_rate=0.01, epochs=1, device="cpu")
+    encoder, negatives = MF(8, init_std=0.3), negative_samplers.SharedNegatives(exclude_seen=exclude_seen)
+    users, items, losses = train_plainly(trainer, train, encoder=encoder, loss=loss, negatives=negatives)
+    training = trainer.fit(train, encoder=encoder, loss=loss.float(), negatives=negatives, progress=False)
     assert training.history[0]["loss"] == pytest.approx(losses[0], rel=1e-5)
     for found, exact in zip(encoder.tables(), (users, items), strict=True):
         assert (found.detach().double() - exact).abs().quantile(0.99) < 2e-5

@@ -1,7 +1,8 @@
 """Scores of each user's positive and sampled negatives, straight from the tables.
 
 Contract: ``sampled_scores(...)`` equals ``reference.sampled_scores(...)``, values and gradients, without allocating
-(B, N, D), and its backward touches only pairs whose upstream gradient is not exactly 0.
+(B, N, D), and its backward touches only pairs whose upstream gradient is not exactly 0. One set of negatives for all
+rows is a product of matrices: ``kernels.shared_scores``.
 """
 
 from typing import Literal
@@ -63,6 +64,13 @@ def sampled_scores(
             user_table, item_table, users, positives, negatives, similarity=similarity, query_scale=query_scale
         )
     _check_indices(user_table, item_table, users, positives, negatives, query_scale)
+    if negatives.dim() == 1:
+        from multimargin.kernels.shared_scores import cpu as shared
+
+        return shared.shared_scores(
+            user_table, item_table, users, positives, negatives,
+            similarity=similarity, query_scale=query_scale, sparse=sparse,
+        )  # fmt: skip
     from multimargin.kernels.sampled_scores import cpu
 
     return cpu.sampled_scores(
