@@ -14,7 +14,7 @@ from multimargin.losses.base import Loss
 from multimargin.negatives import UniformNegatives
 from multimargin.negatives.base import Negatives, NegativeSampler
 from multimargin.optim import LazyAdam
-from multimargin.train.engines import Fused, Setting, Steps, choose_engine, clip_global_norm
+from multimargin.train.engines import Fused, Grouped, Setting, Steps, choose_engine, clip_global_norm
 from multimargin.train.loop import Trainer
 
 
@@ -91,7 +91,7 @@ def setting(train, *, encoder=None, loss=None, negatives=None, **changes):
 
 
 def run(setting, engine=Steps):
-    order = np.random.default_rng(1).permutation(len(setting.train))
+    order = setting.batches.order(np.random.default_rng(1))
     return engine(setting).run(order, 0, len(order), place=0)
 
 
@@ -99,6 +99,13 @@ def test_auto_takes_the_compiled_engine_where_it_applies(train):
     assert isinstance(choose_engine("auto", setting(train)), Fused)
     assert isinstance(choose_engine("fused", setting(train)), Fused)
     assert isinstance(choose_engine("steps", setting(train)), Steps)
+    everything = setting(train, negatives=negative_samplers.AllNegatives())
+    assert isinstance(choose_engine("auto", everything), Grouped)
+    assert isinstance(choose_engine("grouped", everything), Grouped)
+    assert isinstance(choose_engine("steps", everything), Steps)
+    for name, wrong, why in (("fused", everything, "drawn"), ("grouped", setting(train), "not AllNegatives")):
+        with pytest.raises(ArgumentError, match=f"engine must be 'auto' or 'steps' here; got '{name}'.*{why}"):
+            choose_engine(name, wrong)
 
 
 @pytest.mark.parametrize(
@@ -187,6 +194,18 @@ def test_a_shared_pool_equals_plain_pytorch(train, loss, exclude_seen):
     assert training.history[0]["loss"] == pytest.approx(losses[0], rel=1e-5)
     for found, exact in zip(encoder.tables(), (users, items), strict=True):
         assert (found.detach().double() - exact).abs().quantile(0.99) < 2e-5
+
+
+@pytest.mark.parametrize("exclude_seen", [False, True])
+def test_any_loss_against_all_items_step_by_step(train, exclude_seen):
+    """The batches are whole users, and the scores those of every item but the seen ones."""
+    spy = SpyLoss()
+    total = run(setting(train, loss=spy, negatives=negative_samplers.AllNegatives(exclude_seen=exclude_seen)))
+    assert np.isfinite(total)
+    for pos_scores, neg_scores, _, mask in spy.given:
+        assert neg_scores.shape == (len(pos_scores), train.n_items)
+        assert mask is None if not exclude_seen else mask.shape == neg_scores.shape
+        assert not exclude_seen or (~mask).any(dim=1).all()
 
 
 def test_computed_tables_are_trained_through(train):
