@@ -76,7 +76,7 @@ def _touch(lane, j, x):
 
 @numba.njit(inline="always")
 def _push(lane, j, g, user, score, items, x, settings):
-    """Add what the pair of item ``j`` and user ``g``, above the smallest margin, adds to loss and gradients."""
+    """Add what the pair of item ``j`` and user ``g``, near or above the smallest margin, adds to loss and gradients."""
     slope, hinge = np.float32(0), np.float32(0)
     for m in range(len(settings.margins)):
         if score > settings.margins[m]:
@@ -118,7 +118,7 @@ def _scan_lane(lane, people, position, n_users, items, x, clock, settings, now):
                 bits = lanes_above(tile, r, limit - abs(limit) * _NEARLY) & here  # type: ignore[call-arg]
                 g = start
                 while bits:
-                    if bits & 1 and tile[r, g - start] * inverse > lowest:
+                    if bits & 1:
                         _push(lane, j + r, g, people[position + g], tile[r, g - start] * inverse, items, x, settings)
                     bits >>= 1
                     g += 1
