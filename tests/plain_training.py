@@ -38,7 +38,9 @@ def train_plainly(trainer, train, *, encoder, loss, negatives):
             pairs, place = order[start : start + trainer.batch_size], epoch * n + start
             users, positives = (x[pairs].astype(np.int64) for x in (train.user_index, train.indices))
             rng = CounterRng(streams.key("negatives"), place)
-            drawn = torch.from_numpy(negatives.sample(users, positives, trainer.n_negatives, rng=rng).index)
+            found = negatives.sample(users, positives, trainer.n_negatives, rng=rng)
+            drawn = torch.from_numpy(found.index).expand(len(users), -1)  # a shared set too
+            mask = None if found.mask is None else torch.from_numpy(found.mask)
             users, positives = torch.from_numpy(users), torch.from_numpy(positives)
             query, positive, negative = tables[0][users], tables[1][positives], tables[1][drawn]
             if encoder.similarity == "cosine":
@@ -48,7 +50,7 @@ def train_plainly(trainer, train, *, encoder, loss, negatives):
             if trainer.dropout:
                 scale = dropout_scale(streams.key("dropout"), place, *query.shape, trainer.dropout)
                 query = query * torch.from_numpy(scale)
-            value = loss((query * positive).sum(-1), torch.einsum("bd,bnd->bn", query, negative))
+            value = loss((query * positive).sum(-1), torch.einsum("bd,bnd->bn", query, negative), mask=mask)
             adam.zero_grad()
             value.backward()
             if trainer.clip_norm is not None:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from multimargin.evaluate import Evaluation, Evaluator, evaluate
     from multimargin.kernels.sampled_scores import sampled_scores
     from multimargin.losses import BPRLoss, CosineContrastiveLoss, Loss, MultiMarginLoss
-    from multimargin.negatives import Negatives, NegativeSampler, UniformNegatives
+    from multimargin.negatives import AllNegatives, Negatives, NegativeSampler, SharedNegatives, UniformNegatives
     from multimargin.optim import LazyAdam
     from multimargin.recipes.fit import fit, fit_recipe
     from multimargin.recipes.recipe import Recipe
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "AllNegatives",
     "ArgumentError",
     "BPRLoss",
     "ByTime",
@@ -74,6 +75,7 @@ __all__ = [
     "RecipeError",
     "Recommender",
     "ReduceOnPlateau",
+    "SharedNegatives",
     "Split",
     "Trainer",
     "UniformNegatives",
@@ -96,7 +98,7 @@ _HOMES = {
     "evaluate": ["Evaluation", "Evaluator", "evaluate"],
     "kernels.sampled_scores": ["sampled_scores"],
     "losses": ["BPRLoss", "CosineContrastiveLoss", "Loss", "MultiMarginLoss"],
-    "negatives": ["NegativeSampler", "Negatives", "UniformNegatives"],
+    "negatives": ["AllNegatives", "NegativeSampler", "Negatives", "SharedNegatives", "UniformNegatives"],
     "optim": ["LazyAdam"],
     "recipes.fit": ["fit", "fit_recipe"],
     "recipes.recipe": ["Recipe"],

@@ -30,9 +30,13 @@ class NegativeSampler(ABC):
     """Base of all negative samplers.
 
     ``needs`` names what beyond users and positives the sampler looks at: "scores", "vectors".
+    ``draws`` says that something is drawn, N times for each row; else neither N nor the randomness plays a part.
+    ``by_user`` asks for batches of whole users.
     """
 
     needs: ClassVar[frozenset[str]] = frozenset()
+    draws: ClassVar[bool] = True
+    by_user: ClassVar[bool] = False
 
     @abstractmethod
     def build(self, train: Interactions) -> None:

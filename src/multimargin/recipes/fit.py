@@ -81,7 +81,7 @@ def fit(
     encoder: Encoder | None = None,
     loss: Loss | None = None,
     negatives: NegativeSampler | None = None,
-    n_negatives: int = 100,
+    n_negatives: int | None = 100,
     learning_rate: float = 1e-3,
     weight_decay: float = 0.0,
     batch_size: int = 256,
@@ -108,7 +108,7 @@ def fit(
         encoder: how users and items become vectors; None: ``MF(64)``.
         loss: what is minimised; None: ``MultiMarginLoss()``.
         negatives: where negatives come from; None: ``UniformNegatives()``.
-        n_negatives: N, negatives per positive, 1 or more.
+        n_negatives: N, negatives per positive, 1 or more; None only where none are drawn (``AllNegatives``).
         learning_rate: of Adam, above 0.
         weight_decay: times the row, added to the gradient of rows that have one, 0 or more.
         batch_size: B, positives per step, 1 or more.

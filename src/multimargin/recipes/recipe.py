@@ -439,4 +439,6 @@ def first_sentence(documented: object) -> str:
 def _describe_recipe(values: Mapping[str, Any]) -> str:
     data = values.get("data") or "data of your own"
     parts = [f"{_name(values.get(axis, _DEFAULT_NAMES[axis]))}" for axis in ("encoder", "loss", "negatives")]
-    return f"{data}: {' + '.join(parts)}, N = {values['n_negatives']}, {values.get('protocol', 'honest')} protocol"
+    n = values.get("n_negatives")
+    parts[-1] += "" if n is None else f", N = {n}"
+    return f"{data}: {' + '.join(parts)}, {values.get('protocol', 'honest')} protocol"

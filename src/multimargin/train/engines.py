@@ -1,7 +1,8 @@
-"""Two ways to train on a stretch of an epoch: step by step for anything, compiled for tables with a margin loss."""
+"""Ways to train on a stretch of an epoch: step by step for anything, compiled for tables with a margin loss."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -14,14 +15,16 @@ from multimargin.encoders.base import Encoder
 from multimargin.errors import ArgumentError
 from multimargin.kernels.draws import dropout_scale
 from multimargin.kernels.fused_epoch import FusedEpoch
+from multimargin.kernels.grouped_epoch import GroupedEpoch
 from multimargin.kernels.sampled_scores import sampled_scores
 from multimargin.losses.base import Loss
-from multimargin.negatives import UniformNegatives
+from multimargin.negatives import AllNegatives, UniformNegatives
 from multimargin.negatives.base import NegativeSampler
 from multimargin.optim import LazyAdam
 from multimargin.rng import CounterRng
+from multimargin.train.batches import Batches
 
-ENGINES = ("auto", "fused", "steps")
+ENGINES = ("auto", "fused", "grouped", "steps")
 
 
 @dataclass(frozen=True)
@@ -54,37 +57,49 @@ class Setting:
     negatives_key: int
     dropout_key: int
 
+    @cached_property
+    def batches(self) -> Batches:
+        """How an epoch is ordered and cut."""
+        return Batches(self.train, self.batch_size, by_user=self.negatives.by_user)
+
 
 class Engine(ABC):
-    """Trains on stretches of shuffled interactions."""
+    """Trains on stretches of an epoch as ``Batches`` orders it."""
 
     @abstractmethod
     def run(self, order: NDArray[np.int64], start: int, stop: int, *, place: int) -> float:
-        """Train on interactions ``order[start:stop]`` in batches and return the sum of their losses.
+        """Train on interactions ``order[start:stop]``, whole batches, and return the sum of their losses.
 
         ``place`` is where ``order[0]`` stands in the streams of negatives and dropout.
         """
 
 
 def choose_engine(name: str, setting: Setting) -> Engine:
-    """Return the engine called ``name``; "auto" takes the compiled one where it applies.
+    """Return the engine called ``name``; "auto" takes a compiled one where it applies.
 
     Raises:
-        ArgumentError: "fused" was asked for and does not apply; the message says why.
+        ArgumentError: a compiled one was asked for and does not apply; the message says why.
     """
-    why_not = _why_not_fused(setting)
-    if name == "fused" and why_not:
-        raise ArgumentError(f"engine must be 'auto' or 'steps' here; got 'fused'. {why_not}")
-    return Steps(setting) if name == "steps" or why_not else Fused(setting)
+    if name == "steps":
+        return Steps(setting)
+    for found, made in (("fused", Fused), ("grouped", Grouped)):
+        why_not = _why_not(found, setting)
+        if name == found and why_not:
+            raise ArgumentError(f"engine must be 'auto' or 'steps' here; got {name!r}. {why_not}")
+        if name in ("auto", found) and not why_not:
+            return made(setting)
+    return Steps(setting)
 
 
-def _why_not_fused(setting: Setting) -> str:
+def _why_not(engine: str, setting: Setting) -> str:
     if not setting.encoder.is_table:
         return f"{type(setting.encoder).__name__} computes its tables."
     if setting.loss.hinges() is None:
         return f"{type(setting.loss).__name__} is not a sum of hinges."
-    if not isinstance(setting.negatives, UniformNegatives):
+    if engine == "fused" and not isinstance(setting.negatives, UniformNegatives):
         return f"{type(setting.negatives).__name__} is not drawn inside the kernel."
+    if engine == "grouped" and not isinstance(setting.negatives, AllNegatives):
+        return f"{type(setting.negatives).__name__} is not AllNegatives."
     table = setting.encoder.tables()[0]
     if table.device.type != "cpu" or table.dtype != torch.float32:
         return f"The tables are {table.dtype} on {table.device}."
@@ -97,7 +112,7 @@ class Fused(Engine):
     def __init__(self, setting: Setting):
         hinges = setting.loss.hinges()
         if hinges is None or not isinstance(setting.negatives, UniformNegatives):
-            raise ArgumentError(_why_not_fused(setting))
+            raise ArgumentError(_why_not("fused", setting))
         user_table, item_table = setting.encoder.tables()
         self.setting = setting
         self._kernel = FusedEpoch(
@@ -128,6 +143,45 @@ class Fused(Engine):
         return self._kernel.run(order, start, stop, place=place, batch_size=self.setting.batch_size, learning_rate=rate)
 
 
+class Grouped(Engine):
+    """The compiled engine for all negatives: whole users, each scored with the catalogue once."""
+
+    def __init__(self, setting: Setting):
+        hinges = setting.loss.hinges()
+        if hinges is None or not isinstance(setting.negatives, AllNegatives):
+            raise ArgumentError(_why_not("grouped", setting))
+        user_table, item_table = setting.encoder.tables()
+        self.setting = setting
+        self._kernel = GroupedEpoch(
+            user_table,
+            item_table,
+            setting.optimizer.rows_of(user_table),
+            setting.optimizer.rows_of(item_table),
+            setting.optimizer.schedule,
+            indptr=setting.train.indptr,
+            indices=setting.train.indices,
+            cosine=setting.encoder.similarity == "cosine",
+            positive_slope=hinges.positive_slope,
+            margins=hinges.margins,
+            slopes=hinges.slopes,
+            dropout_key=setting.dropout_key,
+            dropout=setting.dropout,
+            clip_norm=setting.clip_norm,
+            weight_decay=setting.optimizer.options["weight_decay"],
+            exclude_seen=setting.negatives.exclude_seen,
+        )
+        setting.negatives.require_unseen(np.flatnonzero(setting.train.user_counts))
+
+    def run(self, order: NDArray[np.int64], start: int, stop: int, *, place: int) -> float:
+        """Train on the stretch in one call."""
+        batches = self.setting.batches
+        last = batches.user_ends(order, start, stop)
+        first = np.append(start, last)[:-1].astype(np.int64)
+        ends = np.searchsorted(last, batches.ends(order, start, stop)) + 1  # in users, no longer in interactions
+        people = self.setting.train.user_index[order[first]].astype(np.int64)
+        return self._kernel.run(people, place + first, ends, learning_rate=self.setting.optimizer.options["lr"])
+
+
 class Steps(Engine):
     """The general engine: one step at a time, any encoder, loss and sampler, on any device."""
 
@@ -139,9 +193,10 @@ class Steps(Engine):
     def run(self, order: NDArray[np.int64], start: int, stop: int, *, place: int) -> float:
         """Train on the stretch, batch by batch."""
         total = 0.0
-        for first in range(start, stop, self.setting.batch_size):
-            pairs = order[first : min(first + self.setting.batch_size, stop)]
-            total += self._step(pairs, place + first) * len(pairs)
+        for end in self.setting.batches.ends(order, start, stop):
+            pairs = order[start:end]
+            total += self._step(pairs, place + start) * len(pairs)
+            start = end
         return total
 
     def _step(self, pairs: NDArray[np.int64], place: int) -> float:
@@ -165,7 +220,7 @@ class Steps(Engine):
             i,
             j,
             similarity=s.encoder.similarity,
-            query_scale=self._dropout(len(pairs), user_table.shape[1], place),
+            query_scale=self._dropout(users, user_table.shape[1], place),
             sparse=s.encoder.is_table,
         )
         extras: dict[str, Any] = {}
@@ -185,11 +240,14 @@ class Steps(Engine):
     def _tensor(self, array: NDArray[Any]) -> Tensor:
         return torch.from_numpy(array).to(self._device)
 
-    def _dropout(self, rows: int, dim: int, place: int) -> Tensor | None:
+    def _dropout(self, users: NDArray[np.int64], dim: int, place: int) -> Tensor | None:
         if self.setting.dropout == 0:
             return None
         # numba takes a Python int for a signed one
-        scale = dropout_scale(np.uint64(self.setting.dropout_key), place, rows, dim, self.setting.dropout)
+        scale = dropout_scale(np.uint64(self.setting.dropout_key), place, len(users), dim, self.setting.dropout)
+        if self.setting.batches.by_user:  # one for all interactions of a user, which stand together
+            new = np.append(True, users[1:] != users[:-1])
+            scale = scale[np.flatnonzero(new)[np.cumsum(new) - 1]]
         return self._tensor(scale)
 
 

@@ -21,6 +21,7 @@ from multimargin.negatives.base import NegativeSampler
 from multimargin.optim import LazyAdam
 from multimargin.rng import Streams
 from multimargin.train import checkpoint
+from multimargin.train.batches import Batches
 from multimargin.train.engines import ENGINES, Engine, Setting, choose_engine
 from multimargin.train.progress import Progress
 from multimargin.train.stopping import EarlyStopping, ReduceOnPlateau
@@ -67,10 +68,10 @@ class Trainer:
     """Trains any encoder with any loss and negative sampler.
 
     Args:
-        n_negatives: N, negatives per positive, 1 or more.
+        n_negatives: N, negatives per positive, 1 or more; None only where none are drawn (``AllNegatives``).
         learning_rate: of Adam, above 0.
         weight_decay: times the row, added to the gradient of rows that have one, 0 or more.
-        batch_size: B, positives per step, 1 or more.
+        batch_size: B, positives per step, 1 or more; about so many where batches hold whole users (``AllNegatives``).
         epochs: passes over the interactions, 1 or more.
         clip_norm: bound on the gradient's global norm, above 0; None: not clipped.
         dropout: probability with which an entry of the user vector is zeroed after normalising, in [0, 1).
@@ -78,7 +79,8 @@ class Trainer:
         evaluate_every: epochs between evaluations, 1 or more; the last epoch is always evaluated.
         stopping: when to stop early; None: never.
         schedule: when to lower the learning rate; None: never.
-        engine: "auto", "fused" (tables, margin losses, uniform negatives, CPU) or "steps" (anything).
+        engine: "auto", "fused" (tables, margin losses, uniform negatives, CPU), "grouped" (the same with all
+            negatives) or "steps" (anything).
         device: "auto" (the CPU, for which the kernels are compiled), "cpu" or "cuda".
         seed: of every stream of randomness, 0 or more.
 
@@ -90,7 +92,7 @@ class Trainer:
     def __init__(
         self,
         *,
-        n_negatives: int = 100,
+        n_negatives: int | None = 100,
         learning_rate: float = 1e-3,
         weight_decay: float = 0.0,
         batch_size: int = 256,
@@ -105,7 +107,7 @@ class Trainer:
         device: str = "auto",
         seed: int = 0,
     ):
-        self.n_negatives = checks.positive_int("n_negatives", n_negatives)
+        self.n_negatives = None if n_negatives is None else checks.positive_int("n_negatives", n_negatives)
         self.learning_rate = checks.positive("learning_rate", learning_rate)
         self.weight_decay = checks.not_negative("weight_decay", weight_decay)
         self.batch_size = checks.positive_int("batch_size", batch_size)
@@ -146,7 +148,8 @@ class Trainer:
 
         Raises:
             DataError: ``train`` is empty.
-            ArgumentError: a stopping rule or schedule, and nothing is evaluated.
+            ArgumentError: a stopping rule or schedule, and nothing is evaluated; or ``n_negatives`` is None, and some
+                are drawn.
             CheckpointError: ``resume``, and there is no usable checkpoint for this encoder; or not, and there is one.
             DivergedError: the loss, or the metric to choose by, is not finite after an epoch.
         """
@@ -155,6 +158,8 @@ class Trainer:
         if evaluate is None and (self.stopping is not None or self.schedule is not None):
             name = "schedule" if self.stopping is None else "stopping"
             checks.fail(name, "have a metric to watch", getattr(self, name), "Give validation data, or leave it out.")
+        if negatives.draws:
+            checks.positive_int("n_negatives", self.n_negatives)  # type: ignore[arg-type]
         streams = Streams(self.seed)
         encoder.build(train, rng=streams.generator("init"))
         encoder.to(self.device)
@@ -170,14 +175,15 @@ class Trainer:
             loss=loss,
             negatives=negatives,
             optimizer=optimizer,
-            n_negatives=self.n_negatives,
+            n_negatives=self.n_negatives or train.n_items,
             batch_size=self.batch_size,
             clip_norm=self.clip_norm,
             dropout=self.dropout,
             negatives_key=streams.key("negatives"),
             dropout_key=streams.key("dropout"),
         )
-        return session.run(choose_engine(self.engine, setting), streams, progress=progress)
+        engine = choose_engine(self.engine, setting)
+        return session.run(engine, setting.batches, streams, progress=progress)
 
 
 class _Session:
@@ -232,7 +238,7 @@ class _Session:
             temporary.write_text(lines)
             temporary.replace(self.folder / "metrics.jsonl")
 
-    def run(self, engine: Engine, streams: Streams, *, progress: bool) -> Training:
+    def run(self, engine: Engine, batches: Batches, streams: Streams, *, progress: bool) -> Training:
         """Run the epochs that are left."""
         t, state = self.trainer, self.state
         shown = Progress(epochs=t.epochs, done=state.epoch, per_epoch=len(self.train), metric=t.metric, shown=progress)
@@ -240,7 +246,7 @@ class _Session:
         try:
             with shown:
                 while state.epoch < t.epochs and not state.stopped_early:
-                    row = self._epoch(engine, streams, shown)
+                    row = self._epoch(engine, batches, streams, shown)
                     shown.epoch(row, state.best_value)
                     last = state.epoch == t.epochs or state.stopped_early
                     if last or time.perf_counter() - self._saved > _CHECKPOINT_SECONDS:
@@ -255,18 +261,19 @@ class _Session:
         best_epoch = state.best_epoch if self.best is not None else state.epoch
         return Training(copy.deepcopy(state.history), best_epoch, state.best_value, stopped)
 
-    def _epoch(self, engine: Engine, streams: Streams, shown: Progress) -> dict[str, Any]:
+    def _epoch(self, engine: Engine, batches: Batches, streams: Streams, shown: Progress) -> dict[str, Any]:
         """Train one epoch, evaluate it, and let the rules decide; the state changes only once all of it is done."""
         t, n = self.trainer, len(self.train)
         # 1. train
         started = time.perf_counter()
-        order = streams.generator("shuffle", self.state.epoch).permutation(n)
-        stretch = -(-n // (_STRETCHES * t.batch_size)) * t.batch_size
-        total = 0.0
-        for start in range(0, n, stretch):
-            stop = min(n, start + stretch)
+        order = batches.order(streams.generator("shuffle", self.state.epoch))
+        ends = batches.ends(order, 0, n)
+        stretch = -(-len(ends) // _STRETCHES)
+        total, start = 0.0, 0
+        for stop in map(int, [*ends[stretch - 1 : -1 : stretch], n]):
             total += engine.run(order, start, stop, place=self.state.epoch * n)
             shown.advance(stop - start)
+            start = stop
         self.optimizer.settle()
         row: dict[str, Any] = {
             "epoch": self.state.epoch + 1,

@@ -12,7 +12,8 @@ PUBLISHED = [
 
 
 def test_published_settings_are_shipped():
-    assert set(PUBLISHED) | {"demo", "mf-mml"} == set(recipe_names())
+    ours = {"demo", "mf-mml", "gowalla-mf-mml-all", "yelp2018-mf-mml-all"}
+    assert set(PUBLISHED) | ours == set(recipe_names())
 
 
 @pytest.mark.parametrize("name", recipe_names())
@@ -32,6 +33,14 @@ class TestEveryShippedRecipe:
         written.write_text(recipe.to_yaml())
         assert Recipe.load(written) == recipe
         assert list(recipe.values) == list(schema())
+
+
+@pytest.mark.parametrize("data", ["gowalla", "yelp2018"])
+def test_all_negatives_are_the_published_setting_but_for_what_is_said(data):
+    expected = ["negatives", "n_negatives", "learning_rate"] + ["batch_size"] * (data == "gowalla")  # 512 on both
+    published, everything = (Recipe.load(f"{data}-mf-mml-{n}") for n in ("800", "all"))
+    assert everything.differences(published) == expected
+    assert everything.values["n_negatives"] is None
 
 
 @pytest.mark.parametrize("name", PUBLISHED)

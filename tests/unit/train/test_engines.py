@@ -5,6 +5,7 @@ import pytest
 import torch
 from plain_training import random_interactions, train_plainly
 
+from multimargin import negatives as negative_samplers
 from multimargin.encoders import MF
 from multimargin.encoders.base import Encoder
 from multimargin.errors import ArgumentError, NoNegativesError
@@ -13,7 +14,7 @@ from multimargin.losses.base import Loss
 from multimargin.negatives import UniformNegatives
 from multimargin.negatives.base import Negatives, NegativeSampler
 from multimargin.optim import LazyAdam
-from multimargin.train.engines import Fused, Setting, Steps, choose_engine, clip_global_norm
+from multimargin.train.engines import Fused, Grouped, Setting, Steps, choose_engine, clip_global_norm
 from multimargin.train.loop import Trainer
 
 
@@ -90,7 +91,7 @@ def setting(train, *, encoder=None, loss=None, negatives=None, **changes):
 
 
 def run(setting, engine=Steps):
-    order = np.random.default_rng(1).permutation(len(setting.train))
+    order = setting.batches.order(np.random.default_rng(1))
     return engine(setting).run(order, 0, len(order), place=0)
 
 
@@ -98,6 +99,13 @@ def test_auto_takes_the_compiled_engine_where_it_applies(train):
     assert isinstance(choose_engine("auto", setting(train)), Fused)
     assert isinstance(choose_engine("fused", setting(train)), Fused)
     assert isinstance(choose_engine("steps", setting(train)), Steps)
+    everything = setting(train, negatives=negative_samplers.AllNegatives())
+    assert isinstance(choose_engine("auto", everything), Grouped)
+    assert isinstance(choose_engine("grouped", everything), Grouped)
+    assert isinstance(choose_engine("steps", everything), Steps)
+    for name, wrong, why in (("fused", everything, "drawn"), ("grouped", setting(train), "not AllNegatives")):
+        with pytest.raises(ArgumentError, match=f"engine must be 'auto' or 'steps' here; got '{name}'.*{why}"):
+            choose_engine(name, wrong)
 
 
 @pytest.mark.parametrize(
@@ -174,6 +182,30 @@ def test_any_loss_step_by_step_equals_plain_pytorch(train, loss, dropout):
     assert training.history[0]["loss"] == pytest.approx(losses[0], rel=1e-5)
     for found, exact in zip(encoder.tables(), (users, items), strict=True):
         assert (found.detach().double() - exact).abs().quantile(0.99) < 2e-5
+
+
+@pytest.mark.parametrize("exclude_seen", [False, True])
+@pytest.mark.parametrize("loss", [BPRLoss(), MultiMarginLoss((0.1, 0.3), (0.5, 0.5), neg_weight=3.0)])
+def test_a_shared_pool_equals_plain_pytorch(train, loss, exclude_seen):
+    trainer = Trainer(n_negatives=20, batch_size=32, learning_rate=0.01, epochs=1, device="cpu")
+    encoder, negatives = MF(8, init_std=0.3), negative_samplers.SharedNegatives(exclude_seen=exclude_seen)
+    users, items, losses = train_plainly(trainer, train, encoder=encoder, loss=loss, negatives=negatives)
+    training = trainer.fit(train, encoder=encoder, loss=loss.float(), negatives=negatives, progress=False)
+    assert training.history[0]["loss"] == pytest.approx(losses[0], rel=1e-5)
+    for found, exact in zip(encoder.tables(), (users, items), strict=True):
+        assert (found.detach().double() - exact).abs().quantile(0.99) < 2e-5
+
+
+@pytest.mark.parametrize("exclude_seen", [False, True])
+def test_any_loss_against_all_items_step_by_step(train, exclude_seen):
+    """The batches are whole users, and the scores those of every item but the seen ones."""
+    spy = SpyLoss()
+    total = run(setting(train, loss=spy, negatives=negative_samplers.AllNegatives(exclude_seen=exclude_seen)))
+    assert np.isfinite(total)
+    for pos_scores, neg_scores, _, mask in spy.given:
+        assert neg_scores.shape == (len(pos_scores), train.n_items)
+        assert mask is None if not exclude_seen else mask.shape == neg_scores.shape
+        assert not exclude_seen or (~mask).any(dim=1).all()
 
 
 def test_computed_tables_are_trained_through(train):

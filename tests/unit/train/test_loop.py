@@ -16,10 +16,11 @@ from plain_training import random_interactions
 from multimargin.encoders import MF
 from multimargin.errors import ArgumentError, CheckpointError, DataError, DeviceError, DivergedError
 from multimargin.losses import BPRLoss, MultiMarginLoss
-from multimargin.negatives import UniformNegatives
+from multimargin.negatives import AllNegatives, UniformNegatives
 from multimargin.train import EarlyStopping, ReduceOnPlateau, Trainer, loop
 
 ENGINES = ["fused", "steps"]
+ALL_ENGINES = [*ENGINES, "grouped"]  # the last for all negatives, the others for sampled ones
 PINNED = [1.2382427, 1.1849477, 1.1054893, 1.0591492]
 TESTS = Path(__file__).resolve().parents[2]
 
@@ -57,7 +58,7 @@ def fit(train, *, dim=8, engine="fused", loss=None, encoder=None, evaluate=None,
         train,
         encoder=encoder,
         loss=loss or MultiMarginLoss((0.1, 0.3), (0.4, 0.6), neg_weight=3.0),
-        negatives=UniformNegatives(),
+        negatives=AllNegatives() if engine == "grouped" else UniformNegatives(),
         evaluate=evaluate,
         run=run,
         resume=resume,
@@ -123,7 +124,7 @@ def test_an_epoch_visits_every_interaction_once_in_another_order_each_time(train
     assert (orders[0][3] != orders[-1][3]).any()
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", ALL_ENGINES)
 def test_how_often_the_engine_reports_changes_nothing(train, engine, monkeypatch):
     expected = fit(train, engine=engine)
     monkeypatch.setattr(loop, "_STRETCHES", 2)
@@ -133,7 +134,7 @@ def test_how_often_the_engine_reports_changes_nothing(train, engine, monkeypatch
     assert all(torch.equal(a, b) for a, b in zip(expected[1], found[1], strict=True))
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", ALL_ENGINES)
 def test_no_other_randomness_is_touched(train, engine):
     states = np.random.get_state()[1].copy(), torch.get_rng_state(), random.getstate()  # noqa: NPY002
     fit(train, engine=engine)
@@ -217,7 +218,7 @@ def test_the_metric_asked_for_decides(train):
 # --- stopping, lowering the rate
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", ALL_ENGINES)
 def test_stops_early_with_the_best_weights(train, engine):
     script = Script(0.1, 0.4, 0.3, 0.35, 0.9)
     training, tables = fit(train, engine=engine, epochs=9, evaluate=script, stopping=EarlyStopping(patience=2))
@@ -267,7 +268,7 @@ def test_the_rate_falls_on_a_plateau_and_the_best_weights_come_back(train, resto
         assert torch.equal(began, ended[epoch])
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", ALL_ENGINES)
 def test_a_lowered_rate_is_heard_by_the_engine(train, engine):
     scripts = Script(0.3, 0.2, 0.1), Script(0.3, 0.2, 0.1)
     schedule = ReduceOnPlateau(factor=1e-9, min_learning_rate=1e-12, restore_best=False)
@@ -323,7 +324,7 @@ class Interrupted:
         return spread(encoder)
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", ALL_ENGINES)
 @pytest.mark.parametrize("epoch", [2, 4, 7])
 def test_resumed_equals_uninterrupted(train, tmp_path, saves_every_epoch, engine, epoch):
     expected = fit(train, engine=engine, evaluate=spread, **RULES)
@@ -416,7 +417,8 @@ test_loop.fit(test_loop.random_interactions(), engine=engine, evaluate=test_loop
 def test_killed_within_an_epoch_and_resumed_equals_uninterrupted(train, tmp_path, engine):
     expected = fit(train, engine=engine, evaluate=spread, **RULES)
     per_epoch = -(-len(train) // 32)  # stretches: as many as batches here
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(TESTS), str(TESTS / "unit" / "train")])}
+    paths = [str(TESTS), str(TESTS / "unit" / "train"), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
     result = subprocess.run(
         [sys.executable, "-c", KILLED, str(tmp_path), engine, str(3 * per_epoch + 2)],
         env=environment,
@@ -432,6 +434,14 @@ def test_killed_within_an_epoch_and_resumed_equals_uninterrupted(train, tmp_path
     assert_same(fit(train, engine=engine, evaluate=spread, run=tmp_path, resume=True, **RULES), expected)
 
 
+def test_nothing_drawn_needs_no_number_and_draws_need_one(train):
+    expected = fit(train, engine="grouped")
+    for n in (None, 1):
+        assert_same(fit(train, engine="grouped", n_negatives=n), expected)
+    with pytest.raises(ArgumentError, match="n_negatives must be a whole number; got None"):
+        fit(train, n_negatives=None)
+
+
 def test_a_run_is_not_started_over_another(train, tmp_path):
     fit(train, run=tmp_path)
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
@@ -440,7 +450,7 @@ def test_a_run_is_not_started_over_another(train, tmp_path):
     assert before == {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", ALL_ENGINES)
 def test_a_loss_that_is_no_number_any_more_ends_the_run(train, engine, tmp_path):
     bad = {"encoder": MF(8, init_std=1e19, similarity="dot"), "clip_norm": None}
     with pytest.raises(DivergedError, match=r"loss must stay finite; got .* in epoch 1\. Lower learning_rate \(now"):
@@ -509,7 +519,7 @@ def test_a_device_that_is_not_there_is_an_error():
         ({"clip_norm": 0.0}, "clip_norm must be above 0"),
         ({"dropout": 1.0}, "dropout must be at least 0 and below 1"),
         ({"evaluate_every": 0}, "evaluate_every must be 1 or more"),
-        ({"engine": "fast"}, "engine must be one of auto, fused, steps"),
+        ({"engine": "fast"}, "engine must be one of auto, fused, grouped, steps"),
         ({"device": "gpu"}, "device must be one of auto, cpu, cuda"),
         ({"seed": -1}, "seed must be 0 or more"),
     ],

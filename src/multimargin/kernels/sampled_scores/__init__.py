@@ -1,7 +1,8 @@
 """Scores of each user's positive and sampled negatives, straight from the tables.
 
 Contract: ``sampled_scores(...)`` equals ``reference.sampled_scores(...)``, values and gradients, without allocating
-(B, N, D), and its backward touches only pairs whose upstream gradient is not exactly 0.
+(B, N, D), and its backward touches only pairs whose upstream gradient is not exactly 0. One set of negatives for all
+rows is a product of matrices: ``kernels.shared_scores``.
 """
 
 from functools import cache
@@ -65,6 +66,10 @@ def sampled_scores(
         from multimargin.kernels.sampled_scores import gpu
 
         return gpu.sampled_scores(*arguments, similarity=similarity, query_scale=query_scale, sparse=sparse)
+    if negatives.dim() == 1:
+        from multimargin.kernels.shared_scores import cpu as shared
+
+        return shared.shared_scores(*arguments, similarity=similarity, query_scale=query_scale, sparse=sparse)
     from multimargin.kernels.sampled_scores import cpu
 
     return cpu.sampled_scores(*arguments, similarity=similarity, query_scale=query_scale, sparse=sparse)

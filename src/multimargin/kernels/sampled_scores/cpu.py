@@ -138,7 +138,7 @@ class _SampledScores(torch.autograd.Function):
                 threads, _backward_users, u, i, users.numpy(), items.numpy(), cosine, scale.numpy(), user_inverse,
                 inverse, g, slot, rows, found,
             )  # fmt: skip
-            user_gradient = _as_gradient(touched, found, user_table, sparse)
+            user_gradient = as_gradient(touched, found, user_table, sparse)
         if ctx.needs_input_grad[1]:
             active = np.zeros(len(i), bool)
             active[items.numpy()[g != 0]] = True
@@ -149,11 +149,12 @@ class _SampledScores(torch.autograd.Function):
                 threads, _backward_items, i, items.numpy(), cosine, queries, result.numpy(), inverse, g, touched, slot,
                 along, found,
             )  # fmt: skip
-            item_gradient = _as_gradient(touched, found, item_table, sparse)
+            item_gradient = as_gradient(touched, found, item_table, sparse)
         return user_gradient, item_gradient, None, None, None, None, None
 
 
-def _as_gradient(touched: Any, rows: Any, table: Tensor, sparse: bool) -> Tensor:
+def as_gradient(touched: Any, rows: Any, table: Tensor, sparse: bool) -> Tensor:
+    """Return ``rows`` at the increasing indices ``touched`` as a gradient of ``table``."""
     index, values = torch.from_numpy(touched), torch.from_numpy(rows)
     if sparse:
         return torch.sparse_coo_tensor(index[None], values, table.shape, is_coalesced=True, check_invariants=False)
@@ -172,8 +173,6 @@ def sampled_scores(
     sparse: bool,
 ) -> tuple[Tensor, Tensor]:
     """Return what the reference returns; arguments as in the package."""
-    if negatives.dim() == 1:
-        negatives = negatives.expand(len(users), -1)
     items = torch.cat((positives[:, None], negatives), dim=1)  # (B, 1+N)
     scale = torch.empty((0, 0)) if query_scale is None else query_scale.contiguous()
     scores = _SampledScores.apply(
