@@ -16,6 +16,7 @@ list of k hits whatever \|R\|, RecBox sums MRR over all hits, implicit's precisi
 
 from collections.abc import Callable, Sequence
 
+import numba
 import numpy as np
 from numpy.typing import NDArray
 
@@ -43,16 +44,9 @@ def hits_of(
     else:
         indptr = np.cumsum([0, *(len(items) for items in relevant)])
         indices = np.concatenate([np.asarray(items, dtype=np.int32) for items in relevant] or [np.empty(0, np.int32)])
-    # pairs as single numbers, looked up in one sorted array
-    width = np.int64(max(int(index.max(initial=-1)), int(indices.max(initial=-1))) + 1)
-    held_out = np.repeat(np.arange(len(index), dtype=np.int64), np.diff(indptr)) * width + indices
-    held_out.sort()
-    listed = np.arange(len(index), dtype=np.int64)[:, None] * width + index
     found = np.zeros(index.shape, dtype=np.bool_)
-    if len(held_out):
-        place = np.searchsorted(held_out, listed)
-        found = held_out[np.minimum(place, len(held_out) - 1)] == listed
-    return found & (index >= 0)
+    _mark(index, indptr, indices, found)
+    return found
 
 
 def recall(hits: Hits, n_relevant: Counts, k: int) -> Values:
@@ -137,6 +131,14 @@ def metric_name(name: str) -> str:
     if not at or not cut.isdecimal() or int(cut) < 1:
         checks.fail("metric", "end in its cut-off", name, f"Write {by_lower[base.lower()]}@20.")
     return f"{by_lower[base.lower()]}@{int(cut)}"
+
+
+@numba.njit(nogil=True, cache=True)
+def _mark(index, indptr, indices, found):  # type: ignore[no-untyped-def]
+    for user in range(index.shape[0]):
+        for place in range(index.shape[1]):
+            for held_out in range(indptr[user], indptr[user + 1]):
+                found[user, place] |= indices[held_out] == index[user, place]
 
 
 def _n_hits(hits: Hits, k: int) -> Counts:

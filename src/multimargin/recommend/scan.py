@@ -7,7 +7,9 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-CHUNK = 64  # items that share an int8 step and a bound, and are tested together
+from multimargin.kernels.screening import CHUNK, GROUP, lowest_bit, peak, reach
+
+_TILE = 8  # chunks at a time: 512 vectors of 64 float32 are 128 KiB, which stay in the second-level cache
 
 
 def unpack(keys: NDArray[np.uint64]) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
@@ -22,67 +24,119 @@ def unpack(keys: NDArray[np.uint64]) -> tuple[NDArray[np.int32], NDArray[np.floa
 
 
 @numba.njit(nogil=True, cache=True)
+def rotate_rows(vectors, rotation, rotated, largest):  # type: ignore[no-untyped-def]
+    """Write ``vectors @ rotation`` to ``rotated``, and each row's largest entry without its sign.
+
+    A matrix library would bring threads of its own.
+    """
+    for row in range(vectors.shape[0]):
+        for e in range(vectors.shape[1]):
+            rotated[row, e] = 0
+        for d in range(vectors.shape[1]):
+            for e in range(vectors.shape[1]):
+                rotated[row, e] += vectors[row, d] * rotation[d, e]
+        most = np.float32(0)
+        for e in range(vectors.shape[1]):
+            most = max(most, abs(rotated[row, e]))
+        largest[row] = most
+
+
+@numba.njit(nogil=True, cache=True)
+def round_rows(vectors, index, step, whole, lost):  # type: ignore[no-untyped-def]
+    """Write rows ``index`` in whole steps, a ``step`` a row, to int8 ``whole``, and the length of what each loses."""
+    for row in range(len(index)):
+        for d in range(vectors.shape[1]):
+            whole[row, d] = np.int8(_nearest(vectors[index[row], d], step[row]))
+        lost[row] = np.sqrt(_square_lost(vectors, index[row], step[row]))
+
+
+@numba.njit(nogil=True, cache=True)
+def sample(screened, packed, chunks, user_bounds, chunk_bounds, less, peaks):  # type: ignore[no-untyped-def]
+    """Raise ``peaks`` (b, 64) to what the scores of 64 items of ``chunks`` reach at least, in the user's steps."""
+    unit, rounded_length, user_residual, shift = user_bounds  # (b,) each
+    chunk_unit, chunk_residual, chunk_length = chunk_bounds  # (n_chunks,) each
+    for chunk in chunks:
+        for user in range(len(unit)):
+            error = rounded_length[user] * chunk_residual[chunk] + user_residual[user] * chunk_length[chunk]
+            less[user] = error * unit[user] + shift[user] / chunk_unit[chunk]
+        for user in range(0, len(screened), GROUP):
+            peak(screened, user, packed, chunk, np.float32(1 / chunk_unit[chunk]), less, peaks)
+
+
+@numba.njit(nogil=True, cache=True)
+def count_seen(sampled, seen, n_seen):  # type: ignore[no-untyped-def]
+    """Count the items of ``sampled`` that each user has seen."""
+    indptr, indices, rows = seen
+    for user in range(len(rows)):
+        n_seen[user] = 0
+        for place in range(indptr[rows[user]], indptr[rows[user] + 1]):
+            n_seen[user] += sampled[indices[place]]
+
+
+@numba.njit(nogil=True, cache=True)
 def scan(  # type: ignore[no-untyped-def]
-    product, largest, start, users, vectors, item_index, user_bounds, chunk_bounds, seen, lowest, keys
+    users, screened, items, user_bounds, slack, chunk_bounds, seen, beyond, limits, lowest, keys
 ):
-    """Offer to each user's heap of ``keys`` (b, k) what the screened tile ``product`` (b, t) does not rule out."""
-    unit, rounded_length, user_residual, slack = user_bounds  # (b,) each
+    """Offer to each user's heap of ``keys`` (b, k) all items that the screen does not rule out."""
+    vectors, item_index, packed = items
+    unit, rounded_length, user_residual, shift = user_bounds  # (b,) each
     chunk_unit, chunk_residual, chunk_length = chunk_bounds  # (n_chunks,) each
     indptr, indices, rows = seen
-    n_chunks = product.shape[1] // CHUNK
-    limits = np.empty(n_chunks, product.dtype)  # writing to it casts; towards zero is the safe side for whole numbers
-    passes = np.empty(CHUNK, np.uint8)
-    eight_passes = passes.view(np.uint64)
-    passing = np.empty(product.shape[1], np.int64)
-    near = np.empty(product.shape[1], np.float32)
+    found = np.empty((len(screened), _TILE), np.uint64)
+    passing = np.empty(_TILE * CHUNK, np.uint64)
+    near = np.empty(_TILE * CHUNK, np.float32)
     exact = np.empty(1, np.float32)
     exact_bits = exact.view(np.uint32)
-    for user in range(product.shape[0]):
-        # 1. each chunk's least screened value with which a pair can still reach the list
-        for chunk in range(n_chunks):
-            place = start // CHUNK + chunk
-            error = rounded_length[user] * chunk_residual[place] + user_residual[user] * chunk_length[place]
-            least = (lowest[user] - error) * unit[user] * chunk_unit[place]
-            least = least if least > -largest else -largest
-            limits[chunk] = least if least < largest else largest
-        # 2. which pairs pass: a count without branches, then positions where the count is not 0
-        n_passing = 0
-        for chunk in range(n_chunks):
-            at = chunk * CHUNK
-            limit = limits[chunk]
-            count = 0
-            for offset in range(CHUNK):
-                count += product[user, at + offset] >= limit
-            if count == 0:
-                continue
-            for offset in range(CHUNK):
-                passes[offset] = product[user, at + offset] >= limit
-            for word in range(CHUNK // 8):  # eight flags at a time, as most are 0
-                if eight_passes[word] == 0:
+    start, size = 0, 1
+    while start < len(packed):
+        stop = min(start + size, len(packed))
+        for chunk in range(start, stop):
+            # 1. the least screened value with which a pair can still reach the list; a cast rounds to the safe side
+            for user in range(len(users)):
+                error = rounded_length[user] * chunk_residual[chunk] + user_residual[user] * chunk_length[chunk]
+                least = (lowest[user] - error) * unit[user] * chunk_unit[chunk]
+                least = least if least > -beyond else -beyond
+                least = least if least < beyond else beyond
+                limits[user] = least + shift[user]
+            # 2. which pairs have it
+            for user in range(0, len(screened), GROUP):
+                reach(screened, user, packed, chunk, limits, found, chunk - start)
+        for user in range(len(users)):
+            # 3. where these are
+            n_passing = np.uint64(0)
+            for chunk in range(start, stop):
+                bits = found[user, chunk - start]
+                while bits != 0:
+                    passing[n_passing] = np.uint64(chunk * CHUNK) + lowest_bit(bits)  # type: ignore[call-arg]
+                    n_passing += np.uint64(1)  # type: ignore[unreachable]
+                    bits &= bits - np.uint64(1)
+            # 4. their scores in float32, without branches, so that the processor fetches many rows at once
+            for each in range(n_passing):
+                near[each] = _near(users, user, vectors, passing[each])
+            # 5. near enough? seen? then the exact score
+            first, last = indptr[rows[user]], indptr[rows[user] + 1]
+            for each in range(n_passing):
+                position = passing[each]
+                if near[each] < lowest[user] - slack[user] * chunk_length[position // np.uint64(CHUNK)]:
                     continue
-                for offset in range(8 * word, 8 * word + 8):
-                    if passes[offset] != 0:
-                        passing[n_passing] = start + at + offset
-                        n_passing += 1
-        # 3. their scores in float32, without branches, so that the processor fetches many rows at once
-        for each in range(n_passing):
-            near[each] = _near(users, user, vectors, passing[each])
-        # 4. near enough? seen? then the exact score
-        first, last = indptr[rows[user]], indptr[rows[user] + 1]
-        for each in range(n_passing):
-            position = passing[each]
-            if near[each] < lowest[user] - slack[user] * chunk_length[position // CHUNK]:
-                continue
-            item = item_index[position]
-            if item < 0 or _contains(indices, first, last, item):  # a row of padding, or a seen item
-                continue
-            exact[0] = np.float32(_exact(users, user, vectors, position)) + np.float32(0)  # -0 becomes 0
-            key = _key(exact_bits[0], item)
-            if key > keys[user, 0]:
-                _replace_lowest(keys, user, key)
-                if keys[user, 0] != 0:
-                    exact_bits[0] = _bits(keys[user, 0])
-                    lowest[user] = exact[0]
+                item = item_index[position]
+                if item < 0 or _contains(indices, first, last, item):  # a row of padding, or a seen item
+                    continue
+                exact[0] = np.float32(_exact(users, user, vectors, position)) + np.float32(0)  # -0 becomes 0
+                key = _key(exact_bits[0], item)
+                if key > keys[user, 0]:
+                    _replace_lowest(keys, user, key)
+                    if keys[user, 0] != 0:
+                        exact_bits[0] = _bits(keys[user, 0])
+                        lowest[user] = exact[0]
+        # the first tiles are small, for there the k-th score rises fast, and it is read once a tile
+        start, size = stop, min(stop + size, _TILE)
+
+
+@numba.njit(inline="always")
+def _nearest(value, step):  # type: ignore[no-untyped-def]
+    """Return the nearest of -127..127 steps; where steps are the least float32 there is, more may be asked for."""
+    return min(max(np.rint(value / step), np.float32(-127)), np.float32(127))
 
 
 @numba.njit(inline="always")
@@ -98,6 +152,15 @@ def _bits(key):  # type: ignore[no-untyped-def]
     """Return the float32 bits of a key's score."""
     ordered = np.uint32(key >> np.uint64(32))
     return ordered & np.uint32(0x7FFFFFFF) if ordered >> np.uint32(31) else ~ordered
+
+
+@numba.njit(nogil=True, cache=True, fastmath={"reassoc", "contract", "nsz"})
+def _square_lost(vectors, row, step):  # type: ignore[no-untyped-def]
+    total = 0.0
+    for d in range(vectors.shape[1]):
+        left = vectors[row, d] - _nearest(vectors[row, d], step) * step
+        total += np.float64(left) * np.float64(left)
+    return total
 
 
 @numba.njit(nogil=True, cache=True, fastmath={"reassoc", "contract", "nsz"})

@@ -3,29 +3,27 @@
 The score of a pair is *defined* as its dot product in float64, rounded to float32; lists are ordered by score, ties by
 lower item index. How it is found:
 
-1. Users in blocks, items in tiles that fit the cache. A **screen** multiplies block by tile: int8 (four times float32's
-   speed where the processor has VNNI) or float32. It allocates one tile per thread, no more.
+1. Users in blocks, items in tiles that fit the cache. A **screen** multiplies block by tile in int8 (four times
+   float32's speed; where the processor has VNNI) or float32, compares the products in registers with the least that
+   can still count, and keeps a bit for each pair (``kernels/screening.py``).
 2. The screen's error has a bound. With a user u = û + r and an item v = v̂ + q, where û, v̂ are the rounded vectors,
 
        |u·v - û·v̂|  =  |û·q + r·v|  <=  |û| |q| + |r| |v|          (Cauchy-Schwarz, exact)
 
    so a pair whose screened score lies further than that below the user's running k-th score cannot enter the list.
-   Items are ordered by length and share one int8 step and one bound per ``CHUNK``; a chunk is tested against one limit
-   without branches.
+   Items are ordered by length and share one int8 step and one bound per ``CHUNK``, so a chunk has one limit.
    Both tables are first turned by one random rotation, which leaves products alone and shortens |q| and |r|.
-3. What survives (a pair in 60 to 200) is scored in float32; what is near enough, and not a seen item (binary search),
+3. The first limit comes from 32 chunks from all over the catalogue. Place i of 64 keeps the highest score, less its
+   bound, of the i-th item of each; where a user has seen s of these items, k others reach the (k+s)-th highest of 64.
+4. What survives (a pair in 70 to 200) is scored in float32; what is near enough, and not a seen item (binary search),
    is scored exactly and offered to a heap of k.
 
 Since every pair's score depends on its two vectors alone, lists are identical to the last bit whatever the block, the
-number of threads, the screen or the machine's matrix library. Users are independent: blocks run in plain threads, each
-with torch held to one thread of its own.
+number of threads, the screen or the processor. Users are independent: blocks run in plain threads.
 """
 
 import functools
 import math
-import threading
-import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -35,19 +33,17 @@ import torch
 from numpy.typing import NDArray
 
 from multimargin import checks
+from multimargin.kernels.screening import CHUNK, GROUP, HAS_INT8, pack, raised
 from multimargin.kernels.threads import get_threads
-from multimargin.recommend.scan import CHUNK, scan, unpack
+from multimargin.recommend.scan import count_seen, rotate_rows, round_rows, sample, scan, unpack
 
 Screen = Literal["auto", "int8", "float32"]
 
 _BLOCK = 512  # users at a time
-_TILE = 512  # items at a time: a tile of scores is 1 MiB, which the second-level cache of one core holds
 _STEPS = 127  # int8 runs over -127..127
-# how to multiply, the type of products, and a number of that type beyond all of them
-_SCREENS: dict[str, tuple[Any, torch.dtype, float]] = {
-    "int8": (getattr(torch, "_int_mm", None), torch.int32, 2.0**30),
-    "float32": (torch.mm, torch.float32, 2.0**126),
-}
+_BEYOND = {"int8": 2.0**30, "float32": 2.0**126}  # more than any screened value
+_SAMPLE = 32  # chunks that give the first limits
+_WIDEST = 2**12  # columns that are rotated; sums of 2**16 int8 products fit 32 bits
 _LARGEST = 1e15  # beyond this float32 squares overflow soon; no trained table comes near
 
 
@@ -72,10 +68,10 @@ class Catalogue:
     Args:
         vectors: (I, D) float32, finite. For the cosine, normalised rows (``normalised``).
         candidates: increasing item indices that may be listed; None: all.
-        screen: "int8", "float32" or "auto", the faster on this machine. No result depends on it.
+        screen: "int8", which needs a processor with VNNI, "float32", or "auto", the faster. No result depends on it.
 
     Raises:
-        ArgumentError: a vector is not finite, or candidates are out of range.
+        ArgumentError: a vector is not finite, candidates are out of range, or this processor has no VNNI.
     """
 
     def __init__(
@@ -87,36 +83,49 @@ class Catalogue:
     ):
         vectors = as_table("item_vectors", vectors)
         checks.choice("screen", screen, ("auto", "int8", "float32"))
-        self.screen = fastest_screen() if screen == "auto" else screen
         self.n_items, self.dim = vectors.shape
+        possible = HAS_INT8 and self.dim <= _WIDEST
+        if screen == "int8" and not possible:
+            rule = f"be float32 without VNNI instructions or beyond {_WIDEST:,} columns"
+            checks.fail("screen", rule, screen, 'Leave it at "auto".')
+        self.screen = ("int8" if possible else "float32") if screen == "auto" else screen
         index = np.arange(self.n_items, dtype=np.int32) if candidates is None else _candidates(candidates, self.n_items)
         self.n_candidates = len(index)
-        lengths = np.sqrt(np.einsum("id,id->i", vectors, vectors, dtype=np.float64))[index]
-        # long vectors first, in quarter octaves: chunks are alike, and the k-th score rises early
-        order = np.argsort(-np.rint(4 * np.log2(np.maximum(lengths, 1e-30))), kind="stable")
-        n_chunks = -(-self.n_candidates // CHUNK)
-        # rows in screening order, padded to whole chunks with zeros
-        self.index = np.full(n_chunks * CHUNK, -1, dtype=np.int32)
-        self.index[: self.n_candidates] = index[order]
-        self.vectors = np.zeros((n_chunks * CHUNK, self.dim), dtype=np.float32)
-        np.take(vectors, self.index[: self.n_candidates], axis=0, out=self.vectors[: self.n_candidates])
-        padded = np.zeros(n_chunks * CHUNK)
-        padded[: self.n_candidates] = lengths[order]
-        self.length = padded.reshape(n_chunks, CHUNK).max(1, initial=0)
+        lengths = np.sqrt(np.einsum("id,id->i", vectors, vectors, dtype=np.float64))
+        largest = np.zeros(self.n_items, dtype=np.float32)
         self.rotation: NDArray[np.float32] | None = None
-        self.screened: NDArray[Any] = self.vectors
-        self.step = np.ones(n_chunks, dtype=np.float32)
-        self.residual = np.zeros(n_chunks)
         if self.screen == "int8":
             self.rotation = _rotation(self.dim)
-            chunks = (self.vectors @ self.rotation).reshape(n_chunks, CHUNK, self.rotation.shape[1])
-            step = np.maximum(chunks.max((1, 2), initial=0), -chunks.min((1, 2), initial=0)) / np.float32(_STEPS)
-            self.step = np.where(step > 0, step, np.float32(1))
-            screened, residual = _rounded(chunks, self.step[:, None, None])
-            self.screened = screened.reshape(n_chunks * CHUNK, self.rotation.shape[1])
-            self.residual = residual.max(1, initial=0)
-        whole = torch.from_numpy(self.screened)
-        self.tiles = [(start, stop - start, whole[start:stop].t()) for start, stop in _tiles(len(whole))]
+            rotated = np.empty_like(vectors)
+            rotate_rows(vectors, self.rotation, rotated, largest)
+        # long vectors first, in quarter octaves, so that chunks are alike and the k-th score rises early
+        octaves = np.rint(4 * np.log2(np.maximum(lengths, 1e-30)))
+        index = index[np.argsort(-octaves[index], kind="stable")]
+        # rows in this order, padded to whole chunks with zeros
+        n_chunks = -(-self.n_candidates // CHUNK)
+        padding = n_chunks * CHUNK - self.n_candidates
+
+        def of_chunks(values: NDArray[Any]) -> NDArray[Any]:
+            most: NDArray[Any] = np.pad(values, (0, padding)).reshape(n_chunks, CHUNK).max(1, initial=0)
+            return most
+
+        self.index = np.pad(index, (0, padding), constant_values=-1)
+        self.vectors = np.zeros((len(self.index), self.dim), dtype=np.float32)
+        np.take(vectors, index, axis=0, out=self.vectors[: self.n_candidates])
+        self.length = of_chunks(lengths[index])
+        if self.rotation is None:
+            self.step, self.residual = np.ones(n_chunks, dtype=np.float32), np.zeros(n_chunks)
+            self.packed = pack(self.vectors)
+        else:
+            self.step = _steps(of_chunks(largest[index]))
+            whole, lost = _rounded(rotated, index, np.repeat(self.step, CHUNK), len(self.index))
+            self.residual = of_chunks(lost)
+            self.packed = pack(whole)
+        # full chunks, from all over the catalogue
+        n_sampled = min(_SAMPLE, n_chunks // 8)
+        self.sample = np.arange(n_sampled, dtype=np.int64) * (n_chunks - 1) // max(n_sampled, 1)
+        self.sampled = np.zeros(self.n_items, dtype=np.bool_)
+        self.sampled[self.index.reshape(n_chunks, CHUNK)[self.sample]] = True
 
 
 def top_k(
@@ -164,26 +173,17 @@ def top_k(
     score = np.full((n, k), -np.inf, dtype=np.float32)
     starts = range(0, n, _BLOCK)
 
-    scratch = threading.local()  # a tile of scores for each thread; to allocate one for each block costs a tenth more
-
     def run(start: int) -> None:
-        if not hasattr(scratch, "tile"):
-            scratch.tile = torch.empty(min(_BLOCK, n) * _TILE, dtype=_SCREENS[catalogue.screen][1])
         part = slice(start, start + _BLOCK)
-        _rank_block(user_vectors[part], catalogue, seen, rows[part], scratch.tile, index[part], score[part])
+        _rank_block(user_vectors[part], catalogue, seen, rows[part], index[part], score[part])
 
-    torch_threads = torch.get_num_threads()
-    try:
-        if min(threads, len(starts)) <= 1:
-            torch.set_num_threads(1)  # a tile is too small to share, and a pool that spins starves other processes
-            for start in starts:
-                run(start)
-        else:
-            with ThreadPoolExecutor(threads, "top-k", initializer=torch.set_num_threads, initargs=(1,)) as pool:
-                for done in [pool.submit(run, start) for start in starts]:
-                    done.result()
-    finally:
-        torch.set_num_threads(torch_threads)  # a worker's setting is otherwise what later threads start with
+    if min(threads, len(starts)) <= 1:
+        for start in starts:
+            run(start)
+    else:
+        with ThreadPoolExecutor(threads, "top-k") as pool:
+            for done in [pool.submit(run, start) for start in starts]:
+                done.result()
     return index, score
 
 
@@ -213,108 +213,82 @@ def normalised(table: NDArray[np.float32]) -> NDArray[np.float32]:
     return scaled
 
 
-@functools.cache
-def fastest_screen() -> Literal["int8", "float32"]:
-    """Return the screen that is faster on this machine, measured once (about 10 ms); int8 only where it is exact.
-
-    Without VNNI some processors add int8 products in 16 bits and saturate: largest values must come out right.
-    """
-    if not hasattr(torch, "_int_mm"):
-        return "float32"
-    large = torch.full((_BLOCK, 64), _STEPS, dtype=torch.int8)
-    tile = torch.full((_TILE, 64), -_STEPS, dtype=torch.int8)
-    try:
-        product = torch._int_mm(large, tile.t())
-    except (RuntimeError, NotImplementedError):  # this build of torch has no int8 product
-        return "float32"
-    if not bool((product == -64 * _STEPS * _STEPS).all()):
-        return "float32"
-
-    def seconds(left: torch.Tensor, right: torch.Tensor, multiply: Any) -> float:
-        times = []
-        for _ in range(5):
-            start = time.perf_counter()
-            multiply(left, right.t())
-            times.append(time.perf_counter() - start)
-        return min(times)
-
-    int8 = seconds(large, tile, torch._int_mm)
-    return "int8" if int8 < seconds(large.float(), tile.float(), torch.mm) else "float32"
-
-
 def _rank_block(
     users: NDArray[np.float32],
     catalogue: Catalogue,
     seen: SeenItems,
     rows: NDArray[np.int64],
-    buffer: torch.Tensor,
     index: NDArray[np.int32],
     score: NDArray[np.float32],
 ) -> None:
     """Fill ``index`` and ``score``, (b, k), with the lists of a block of users."""
-    users = users.copy()  # the caller's may be read-only, which torch warns of
-    screened: NDArray[Any] = users
-    step, residual = np.ones(len(users), dtype=np.float32), np.zeros(len(users))
-    multiply, _, beyond = _SCREENS[catalogue.screen]
+    n, k = index.shape
+    n_rows = -(-n // GROUP) * GROUP
     length = np.sqrt(np.einsum("nd,nd->n", users, users, dtype=np.float64))  # (b,)
-    if catalogue.rotation is not None:
-        rotated = torch.mm(torch.from_numpy(users), torch.from_numpy(catalogue.rotation)).numpy()
-        step = np.abs(rotated).max(1, initial=0) / np.float32(_STEPS)
-        step = np.where(step > 0, step, np.float32(1))
-        screened, residual = _rounded(rotated, step[:, None])
     # what float32 arithmetic may lose of a dot product, relative to |u||v|: see _slack
     slack = length * _slack(catalogue.dim)
-    left = torch.from_numpy(screened)
-    user_bounds = (1 / step.astype(np.float64), length + residual, residual + slack, slack)
+    if catalogue.rotation is None:
+        screened: NDArray[Any] = np.pad(users, ((0, n_rows - n), (0, 0)))
+        step, lost, shift = np.ones(n, dtype=np.float32), np.zeros(n), np.zeros(n)
+    else:
+        rotated, largest = np.empty((n, catalogue.dim), dtype=np.float32), np.empty(n, dtype=np.float32)
+        rotate_rows(users, catalogue.rotation, rotated, largest)
+        step = _steps(largest)
+        whole, lost = _rounded(rotated, np.arange(n, dtype=np.int32), step, n_rows)
+        screened, shift = whole.view(np.int32), raised(whole)
+    user_bounds = (1 / step.astype(np.float64), length + lost, lost + slack, shift)
     chunk_bounds = (1 / catalogue.step.astype(np.float64), catalogue.residual, catalogue.length)
-    lowest = np.full(len(users), -np.inf)
-    keys = np.zeros((len(users), index.shape[1]), dtype=np.uint64)
-    product, view = buffer, np.empty((0, 0))
-    for start, width, tile in catalogue.tiles:
-        if width != view.shape[1]:
-            product = buffer[: len(users) * width].view(len(users), width)
-            view = product.numpy()
-        multiply(left, tile, out=product)
-        scan(
-            view,
-            beyond,
-            start,
-            users,
-            catalogue.vectors,
-            catalogue.index,
-            user_bounds,
-            chunk_bounds,
-            (seen.indptr, seen.indices, rows),
-            lowest,
-            keys,
-        )
+    seen_items = (seen.indptr, seen.indices, rows)
+    lowest = np.full(n, -np.inf)
+    if len(catalogue.sample) and k <= CHUNK:
+        less, peaks = np.zeros(n_rows, dtype=np.float32), np.full((n_rows, CHUNK), -np.inf, dtype=np.float32)
+        sample(screened, catalogue.packed, catalogue.sample, user_bounds, chunk_bounds, less, peaks)
+        n_seen = np.empty(n, dtype=np.int64)
+        count_seen(catalogue.sampled, seen_items, n_seen)
+        place = CHUNK - k - n_seen  # in increasing order; below 0 not even the lowest will do
+        reached = np.sort(peaks[:n], axis=1)[np.arange(n), np.maximum(place, 0)]
+        lowest = np.where(place >= 0, reached * step.astype(np.float64) - slack * catalogue.length.max(), -np.inf)
+    keys = np.zeros((n, k), dtype=np.uint64)
+    scan(
+        users,
+        screened,
+        (catalogue.vectors, catalogue.index, catalogue.packed),
+        user_bounds,
+        slack,
+        chunk_bounds,
+        seen_items,
+        _BEYOND[catalogue.screen],
+        np.zeros(n_rows, dtype=catalogue.packed.dtype),
+        lowest,
+        keys,
+    )
     index[:], score[:] = unpack(np.sort(keys, axis=1)[:, ::-1])
 
 
-def _tiles(n: int) -> Iterator[tuple[int, int]]:
-    """Return bounds of tiles; the first are small, for there the k-th score rises fast, and it is read once a tile."""
-    start, size = 0, CHUNK
-    while start < n:
-        yield start, min(start + size, n)
-        start, size = start + size, min(max(start + size, CHUNK), _TILE)
+def _steps(largest: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the length of a step, 127 of which reach the ``largest`` entry."""
+    step: NDArray[np.float32] = largest / np.float32(_STEPS)
+    return np.where(step > 0, step, np.float32(1))
 
 
-def _rounded(vectors: NDArray[np.float32], step: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float64]]:
-    """Return ``vectors`` (..., D) in whole steps, and the length of what that leaves of each."""
-    whole = np.rint(vectors / step)
-    left = vectors - whole * step
-    return whole.astype(np.int8), np.sqrt(np.einsum("...d,...d->...", left, left, dtype=np.float64))
+def _rounded(
+    vectors: NDArray[np.float32], index: NDArray[np.int32], step: NDArray[np.float32], n_rows: int
+) -> tuple[NDArray[np.int8], NDArray[np.float64]]:
+    """Return rows ``index`` in whole steps, padded with zeros to ``n_rows``, and the length of what each lost."""
+    whole = np.zeros((n_rows, -(-vectors.shape[1] // 4) * 4), dtype=np.int8)
+    lost = np.empty(len(index))
+    round_rows(vectors, index, step, whole, lost)
+    return whole, lost
 
 
 @functools.cache
 def _rotation(dim: int) -> NDArray[np.float32]:
-    """Return a fixed random rotation (D, P), with P - D columns of zeros to make P a multiple of 16.
+    """Return a fixed random rotation (D, D).
 
     It leaves dot products as they are and spreads each vector over all its entries, so that 127 steps reach further.
-    Torch's int8 product is wrong for one column (in 2.13), where strides are ambiguous, and fastest on whole vectors.
     """
     normal = np.random.Generator(np.random.PCG64(0)).standard_normal((dim, dim))
-    return np.pad(np.linalg.qr(normal)[0].astype(np.float32), ((0, 0), (0, -dim % 16)))
+    return np.ascontiguousarray(np.linalg.qr(normal)[0], dtype=np.float32)
 
 
 def _slack(dim: int) -> float:

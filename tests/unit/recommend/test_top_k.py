@@ -2,14 +2,14 @@
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from multimargin.errors import ArgumentError
-from multimargin.recommend.top_k import Catalogue, SeenItems, fastest_screen, normalised, top_k
+from multimargin.kernels.screening import CHUNK, HAS_INT8
+from multimargin.recommend.top_k import Catalogue, SeenItems, normalised, top_k
 
-SCREENS = ["float32", "int8"] if fastest_screen() == "int8" else ["float32"]
+SCREENS = ["float32", "int8"] if HAS_INT8 else ["float32"]
 
 
 def by_sorting(users, items, k, seen=None, candidates=None):
@@ -148,15 +148,51 @@ def test_arguments_stay_untouched_and_may_be_read_only():
     assert top_k(users, items, 1)[0].ravel().tolist() == [0, 1, 2]
 
 
-@pytest.mark.parametrize("n_users", [3, 1300])
-def test_torch_keeps_its_threads(n_users):
-    before = torch.get_num_threads()
-    try:
-        torch.set_num_threads(3)
-        top_k(np.ones((n_users, 2), dtype=np.float32), np.eye(2, dtype=np.float32), 1, threads=2)
-        assert torch.get_num_threads() == 3
-    finally:
-        torch.set_num_threads(before)
+@pytest.mark.parametrize("screen", SCREENS)
+@pytest.mark.parametrize("k", [1, 20, CHUNK - 5, CHUNK, CHUNK + 1, 1290])
+def test_seen_items_do_not_raise_the_first_limit(screen, k):
+    """The sampled chunks hold a user's best items, and the user has seen these: all, most, or but one of them."""
+    rng = np.random.default_rng(4)
+    items = normalised(rng.standard_normal((20 * CHUNK + 10, 12)).astype(np.float32))
+    sampled = np.flatnonzero(Catalogue(items, screen=screen).sampled)
+    assert len(sampled) == 2 * CHUNK
+    items[sampled] *= np.float32(0.99)  # among the longest still, and in the same places
+    users = normalised(items[sampled[:6]] + np.float32(0.1) * rng.standard_normal((6, 12)).astype(np.float32))
+    scores = users @ items.T
+    seen = [set(sampled.tolist()), set(range(len(items))), set(range(1, len(items))), set()]
+    seen += [set(np.argsort(-scores[user])[:n].tolist()) for user, n in ((4, 30), (5, 3))]
+    check(users, items, k, screen=screen, seen=seen)
+
+
+@pytest.mark.parametrize("screen", SCREENS)
+def test_a_long_catalogue_of_one_item(screen):
+    """All scores are equal: nothing lies below the first limit, and the lowest indices win."""
+    items = np.tile(np.random.default_rng(5).standard_normal(24).astype(np.float32), (3000, 1))
+    index, score = top_k(np.stack([items[0], -items[0], 0 * items[0]]), Catalogue(items, screen=screen), 20)
+    assert (index == np.arange(20)).all()
+    assert (score == score[:, :1]).all()
+
+
+@pytest.mark.parametrize("screen", SCREENS)
+@pytest.mark.parametrize("scale", [1.9e-43, 1e-30, 1e14])
+def test_the_smallest_and_the_largest_vectors(screen, scale):
+    items = np.random.default_rng(6).standard_normal((1500, 1)).astype(np.float32)
+    users = np.array([[scale], [-scale]], dtype=np.float32)  # an int8 step of the first is the least float32 there is
+    check(users, items, 20, screen=screen)
+    check(items[:2], np.resize(users, (1500, 1)) * items, 20, screen=screen)
+
+
+@pytest.mark.skipif(HAS_INT8, reason="this processor has VNNI")
+def test_int8_needs_vnni():
+    with pytest.raises(ArgumentError, match="screen must be float32 without VNNI"):
+        Catalogue(np.eye(2, dtype=np.float32), screen="int8")
+
+
+def test_int8_is_for_fewer_columns():
+    wide = np.ones((1, 4097), dtype=np.float32)
+    with pytest.raises(ArgumentError, match="screen must be float32 without VNNI instructions or beyond 4,096 columns"):
+        Catalogue(wide, screen="int8")
+    assert top_k(wide, Catalogue(wide), 1)[1].tolist() == [[4097.0]]
 
 
 def test_normalised_rows_have_length_one_or_zero():
