@@ -34,7 +34,8 @@ def main(path: Path, folder: Path) -> None:
         train,
         valid=valid,
         encoder=mm.MF(16),
-        loss=mm.MultiMarginLoss(neg_weight=20),  # the default, 700, is for tens of thousands of items
+        # low margins and a small weight: the defaults are for tens of thousands of items, of which few are anybody's
+        loss=mm.MultiMarginLoss((0.0, 0.4, 0.7), (0.2, 0.3, 0.5), neg_weight=2),
         negatives=mm.UniformNegatives(exclude_seen=True),  # of so few items many a random one would be a positive
         n_negatives=50,
         learning_rate=0.01,
