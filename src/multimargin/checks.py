@@ -57,6 +57,13 @@ def fraction(name: str, value: float) -> float:
     return float(value)
 
 
+def share(name: str, value: float) -> float:
+    """Return ``value`` as a float if 0 <= value <= 1."""
+    if not 0 <= finite(name, value) <= 1:
+        fail(name, "be at least 0 and at most 1", value)
+    return float(value)
+
+
 def numbers(name: str, values: object) -> tuple[float, ...]:
     """Return ``values`` as a tuple of finite floats, at least one of them."""
     if isinstance(values, str) or not isinstance(values, Iterable):

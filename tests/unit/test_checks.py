@@ -27,6 +27,7 @@ def test_fail_is_one_sentence_and_a_way_out():
         (checks.positive, [1e-9, 2], [0, -1, math.nan, math.inf]),
         (checks.not_negative, [0, 0.0, 2], [-1e-9, math.nan]),
         (checks.fraction, [0, 0.0, 0.999], [1, 1.0, -0.1, math.nan]),
+        (checks.share, [0, 0.5, 1], [1.001, -0.1, math.nan]),
         (checks.numbers, [[1, 2.5], (3,), range(2)], [[], "12", 3, None, [1, math.nan], ["a"]]),
         (lambda name, value: checks.increasing(name, value, sort_alike="b"), [[1], [1, 2, 3.5]], [[1, 1], [2, 1], []]),
         (lambda name, value: checks.choice(name, value, ("cosine", "dot")), ["dot"], ["cos", "", 3, None]),

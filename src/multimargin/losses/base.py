@@ -30,9 +30,14 @@ class Loss(nn.Module, ABC):
     """Base of all losses.
 
     ``needs`` names what beyond scores must be handed over as keywords: "log_q" (log-probability of each negative).
+    ``breaks`` names the general laws that do not hold. "monotone": a higher positive never costs more, a higher negative
+    never less.
+    ``similarity`` is what scores it is meant for: "any", or "dot" where bounded scores teach it little.
     """
 
     needs: ClassVar[frozenset[str]] = frozenset()
+    breaks: ClassVar[frozenset[str]] = frozenset()
+    similarity: ClassVar[str] = "any"
 
     @abstractmethod
     def forward(

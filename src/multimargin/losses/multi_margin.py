@@ -61,14 +61,9 @@ class MultiMarginLoss(Loss):
         neg_weight: float = 700.0,
     ):
         super().__init__()
-        at = checks.increasing("margins", margins, sort_alike="margin_weights")
-        slopes = checks.numbers("margin_weights", margin_weights)
-        if len(slopes) != len(at):
-            checks.fail("margin_weights", "hold one number per margin", slopes, f"The margins are {at}.")
-        for position, slope in enumerate(slopes):
-            checks.not_negative(f"margin_weights[{position}]", slope)
-        self.register_buffer("margins", torch.tensor(at))  # (M,)
-        self.register_buffer("margin_weights", torch.tensor(slopes))  # (M,)
+        margins, margin_weights = margin_tensors(margins, margin_weights)
+        self.register_buffer("margins", margins)  # (M,)
+        self.register_buffer("margin_weights", margin_weights)  # (M,)
         self.pos_weight = checks.not_negative("pos_weight", pos_weight)
         self.neg_weight = checks.not_negative("neg_weight", neg_weight)
 
@@ -93,10 +88,26 @@ class MultiMarginLoss(Loss):
 
     def extra_repr(self) -> str:
         """Return the arguments, for ``repr``."""
-        margins, weights = (
-            ", ".join(f"{each:g}" for each in values.tolist()) for values in (self.margins, self.margin_weights)
-        )
-        return f"({margins}), ({weights}), pos_weight={self.pos_weight:g}, neg_weight={self.neg_weight:g}"
+        shown = margins_shown(self.margins, self.margin_weights)
+        return f"{shown}, pos_weight={self.pos_weight:g}, neg_weight={self.neg_weight:g}"
+
+
+def margin_tensors(margins: Any, margin_weights: Any) -> tuple[Float[Tensor, " M"], Float[Tensor, " M"]]:
+    """Return margins and weights, checked."""
+    at = checks.increasing("margins", margins, sort_alike="margin_weights")
+    slopes = checks.numbers("margin_weights", margin_weights)
+    if len(slopes) != len(at):
+        checks.fail("margin_weights", "hold one number per margin", slopes, f"The margins are {at}.")
+    for position, slope in enumerate(slopes):
+        checks.not_negative(f"margin_weights[{position}]", slope)
+    return torch.tensor(at), torch.tensor(slopes)
+
+
+def margins_shown(margins: Float[Tensor, " M"], margin_weights: Float[Tensor, " M"]) -> str:
+    """Return both as ``repr`` has them."""
+    return ", ".join(
+        "(" + ", ".join(f"{each:g}" for each in values.tolist()) + ")" for values in (margins, margin_weights)
+    )
 
 
 def multi_margin_hinge(

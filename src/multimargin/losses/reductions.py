@@ -1,0 +1,41 @@
+"""Reductions over the negatives of a row that several losses share."""
+
+import math
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+
+def log_mean_exp(
+    values: Float[Tensor, "B N"],
+    mask: Bool[Tensor, "B N"] | None,
+    *,
+    log_q: Float[Tensor, "B N"] | None = None,
+    empty: float,
+) -> Float[Tensor, " B"]:
+    r"""Return the logarithm of the mean of exp(value) over the negatives that count, without overflow.
+
+    With ``log_q`` each counts :math:`1 / q` times, and the mean is one over those weights: it estimates the mean over
+    the catalogue from draws of any law, and adding a constant to ``log_q`` changes nothing.
+
+    Args:
+        values: (B, N) logits.
+        mask: (B, N) true where one counts; None: all.
+        log_q: (B, N) log-probability of each draw; None: all alike.
+        empty: the value of a row in which none counts; such a row has no gradient.
+    """
+    if log_q is not None:
+        values = values - log_q  # (B, N)
+    if mask is None:
+        total = values.logsumexp(-1)  # (B,)
+        return total - (math.log(values.shape[-1]) if log_q is None else (-log_q).logsumexp(-1))
+    some = mask.any(-1)  # (B,)
+    # what does not count weighs exp(-inf) = 0; a row of nothing else would have NaN for a gradient, so it gets zeros
+    floor = torch.where(some, -torch.inf, 0.0)[:, None].to(values.dtype)  # (B, 1)
+    total = torch.where(mask, values, floor).logsumexp(-1)  # (B,)
+    if log_q is None:
+        weight = mask.sum(-1).clamp(min=1).to(values.dtype).log()  # (B,)
+    else:
+        weight = torch.where(mask, -log_q.to(values.dtype), floor).logsumexp(-1)
+    return torch.where(some, total - weight, empty)
