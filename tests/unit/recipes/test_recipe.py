@@ -3,17 +3,22 @@ import yaml
 
 from multimargin.data.splits import RandomPerUser
 from multimargin.errors import ArgumentError, RecipeError
-from multimargin.losses import BPRLoss, CosineContrastiveLoss, MultiMarginLoss
+from multimargin.losses import BPRLoss, CosineContrastiveLoss, DecoupledSoftmaxLoss, MultiMarginLoss
 from multimargin.recipes.recipe import FOLDER, Recipe, describe, recipe_names, schema
 
 PUBLISHED = [
     f"{data}-mf-{loss}-{n}" for data in ("gowalla", "yelp2018") for loss in ("mml", "ccl") for n in (10, 100, 800)
 ]
+BASELINES = {
+    "gowalla-mf-bpr-1": (BPRLoss, {}, 2048, 1e-8),
+    "yelp2018-mf-bpr-1": (BPRLoss, {}, 2048, 1e-8),
+    "yelp2018-mf-sl-800": (DecoupledSoftmaxLoss, {"temperature": 0.11, "correct_log_q": True}, 1024, 2.1e-5),
+}
 
 
 def test_published_settings_are_shipped():
     ours = {"demo", "mf-mml", "gowalla-mf-mml-all", "yelp2018-mf-mml-all"}
-    assert set(PUBLISHED) | ours == set(recipe_names())
+    assert set(PUBLISHED) | set(BASELINES) | ours == set(recipe_names())
 
 
 @pytest.mark.parametrize("name", recipe_names())
@@ -25,7 +30,7 @@ class TestEveryShippedRecipe:
     def test_builds(self, name):
         objects = Recipe.load(name).build()
         expected = CosineContrastiveLoss if "-ccl-" in name else MultiMarginLoss
-        assert type(objects.loss) is expected
+        assert type(objects.loss) is BASELINES.get(name, (expected,))[0]
 
     def test_reads_back_as_it_was_written(self, name, tmp_path):
         recipe = Recipe.load(name)
@@ -41,6 +46,18 @@ def test_all_negatives_are_the_published_setting_but_for_what_is_said(data):
     published, everything = (Recipe.load(f"{data}-mf-mml-{n}") for n in ("800", "all"))
     assert everything.differences(published) == expected
     assert everything.values["n_negatives"] is None
+
+
+@pytest.mark.parametrize("name", sorted(BASELINES))
+def test_settings_of_baselines(name):
+    values = Recipe.load(name).values
+    data, _, _, n = name.split("-")
+    loss, arguments, batch_size, weight_decay = BASELINES[name]
+    assert (values["data"], values["protocol"], values["n_negatives"]) == (data, "paper", int(n))
+    assert {key: value for key, value in values["loss"].items() if key != "name"} == arguments
+    assert values["encoder"]["similarity"] == ("dot" if loss is BPRLoss else "cosine")
+    assert (values["batch_size"], values["weight_decay"]) == (batch_size, weight_decay)
+    assert values["stopping"] == {"patience": 50}
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
