@@ -30,8 +30,8 @@ class Loss(nn.Module, ABC):
     """Base of all losses.
 
     ``needs`` names what beyond scores must be handed over as keywords: "log_q" (log-probability of each negative).
-    ``breaks`` names the general laws that do not hold. "monotone": a higher positive never costs more, a higher negative
-    never less.
+    ``breaks`` names the general laws that do not hold. "monotone": a higher positive never costs more, a higher
+    negative never less.
     ``similarity`` is what scores it is meant for: "any", or "dot" where bounded scores teach it little.
     """
 

@@ -26,8 +26,8 @@ class GeneralizedBCELoss(Loss):
         calibration: t in [0, 1]: 0 is plain cross-entropy, 1 makes sigmoids probabilities of the whole catalogue.
         sampling_rate: N / (I - 1), the share of the items that is drawn for a positive, in [0, 1]; 0 is its limit for a
             large catalogue.
-        neg_weight: for how many negatives their mean stands, above 0; N gives the published mean over 1 + N. It moves all
-            scores alike, and pushes false negatives harder: the denser the data, the smaller.
+        neg_weight: for how many negatives their mean stands, above 0; N gives the published mean over 1 + N. It moves
+            all scores alike, and pushes false negatives harder: the denser the data, the smaller.
 
     Returns:
         () float: ``forward`` gives the mean over the batch, in the dtype of the scores, at least float32.
