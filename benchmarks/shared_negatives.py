@@ -79,7 +79,7 @@ def prepare(
     setting = {
         "train": train, "encoder": encoder, "loss": MultiMarginLoss(), "optimizer": optimizer,
         "n_negatives": arguments.negatives, "batch_size": arguments.batch_size, "clip_norm": CLIP_NORM,
-        "dropout": DROPOUT, "negatives_key": 1, "dropout_key": 2,
+        "dropout": DROPOUT, "negatives_key": 1, "dropout_key": 2, "positives_key": 3,
     }  # fmt: skip
     rng = np.random.default_rng(1)
     choose_engine("fused", Setting(**setting, negatives=uniform)).run(rng.permutation(n), 0, n, place=0)

@@ -54,7 +54,7 @@ def by_us(data: Data, arguments: Namespace) -> Work:
     setting = Setting(
         train=train, encoder=encoder, loss=MultiMarginLoss(), negatives=negatives, optimizer=optimizer,
         n_negatives=arguments.negatives, batch_size=arguments.batch_size, clip_norm=CLIP_NORM, dropout=DROPOUT,
-        negatives_key=1, dropout_key=2,
+        negatives_key=1, dropout_key=2, positives_key=3,
     )  # fmt: skip
     n, rng = len(train), np.random.default_rng(1)
     fused, place = choose_engine("fused", setting), 0

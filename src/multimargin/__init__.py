@@ -51,8 +51,17 @@ if TYPE_CHECKING:
         ReweightedSoftmaxLoss,
         SampledSoftmaxLoss,
         SimCELoss,
+        Statistics,
     )
-    from multimargin.negatives import AllNegatives, Negatives, NegativeSampler, SharedNegatives, UniformNegatives
+    from multimargin.negatives import (
+        AllNegatives,
+        Blend,
+        Negatives,
+        NegativeSampler,
+        Scorer,
+        SharedNegatives,
+        UniformNegatives,
+    )
     from multimargin.optim import LazyAdam
     from multimargin.recipes.fit import fit, fit_recipe
     from multimargin.recipes.recipe import Recipe
@@ -68,6 +77,7 @@ __all__ = [
     "ArgumentError",
     "BPRLoss",
     "BilateralRowLoss",
+    "Blend",
     "ByTime",
     "CheckpointError",
     "CosineContrastiveLoss",
@@ -105,9 +115,11 @@ __all__ = [
     "ReduceOnPlateau",
     "ReweightedSoftmaxLoss",
     "SampledSoftmaxLoss",
+    "Scorer",
     "SharedNegatives",
     "SimCELoss",
     "Split",
+    "Statistics",
     "Trainer",
     "UniformNegatives",
     "UnknownIdError",
@@ -146,8 +158,17 @@ _HOMES = {
         "ReweightedSoftmaxLoss",
         "SampledSoftmaxLoss",
         "SimCELoss",
+        "Statistics",
     ],
-    "negatives": ["AllNegatives", "NegativeSampler", "Negatives", "SharedNegatives", "UniformNegatives"],
+    "negatives": [
+        "AllNegatives",
+        "Blend",
+        "NegativeSampler",
+        "Negatives",
+        "Scorer",
+        "SharedNegatives",
+        "UniformNegatives",
+    ],
     "optim": ["LazyAdam"],
     "recipes.fit": ["fit", "fit_recipe"],
     "recipes.recipe": ["Recipe"],

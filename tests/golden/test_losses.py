@@ -4,10 +4,11 @@ import importlib.util
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
-from multimargin.losses import LOSSES
+from multimargin.losses import LOSSES, Statistics
 
 HERE = Path(__file__).parent
 ROWS = json.loads((HERE / "losses.json").read_text())
@@ -17,7 +18,14 @@ ROWS = json.loads((HERE / "losses.json").read_text())
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_loss_gives_the_official_number(row, dtype):
     loss = LOSSES[row["loss"]](**row["arguments"])
-    value = loss(torch.tensor(row["pos_scores"], dtype=dtype), torch.tensor(row["neg_scores"], dtype=dtype))
+    if "pairs" in row:  # (user, item) of the training data
+        users, items = np.array(row["pairs"]).T
+        statistics = Statistics(row["n_users"], row["n_items"], users, items)
+        loss.prepare(statistics, rng=np.random.default_rng(0))
+    extras = {name: torch.tensor(each) for name, each in row.get("extras", {}).items()}
+    extras = {name: each.to(dtype) if each.is_floating_point() else each for name, each in extras.items()}
+    pos, neg = (torch.tensor(row[name], dtype=dtype) for name in ("pos_scores", "neg_scores"))
+    value = loss(pos, neg, **extras)
     assert value.item() == pytest.approx(row["value"], rel=2e-6, abs=1e-6)
 
 

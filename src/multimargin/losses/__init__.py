@@ -1,10 +1,11 @@
 """Losses: scores of positives and negatives in, one number out."""
 
-from multimargin.losses.base import Hinges, Loss
+from multimargin.losses.base import Loss, ascend
 from multimargin.losses.bilateral_softmax import BilateralRowLoss, ReweightedSoftmaxLoss
 from multimargin.losses.bpr import BPRLoss, KPairBPRLoss
 from multimargin.losses.cosine_contrastive import CosineContrastiveLoss
 from multimargin.losses.debiased_contrastive import DebiasedContrastiveLoss
+from multimargin.losses.facts import Hinges, Statistics
 from multimargin.losses.generalized_bce import GeneralizedBCELoss
 from multimargin.losses.hard_contrastive import HardContrastiveLoss
 from multimargin.losses.multi_margin import MultiMarginLoss
@@ -35,6 +36,8 @@ __all__ = [
     "ReweightedSoftmaxLoss",
     "SampledSoftmaxLoss",
     "SimCELoss",
+    "Statistics",
+    "ascend",
 ]
 
 LOSSES: dict[str, type[Loss]] = {

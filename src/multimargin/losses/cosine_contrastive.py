@@ -4,7 +4,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from multimargin import checks
-from multimargin.losses.base import Hinges, Loss, at_least_float32, mean_over_negatives
+from multimargin.losses.base import Loss, at_least_float32, mean_over_negatives
+from multimargin.losses.facts import Hinges
 
 
 class CosineContrastiveLoss(Loss):

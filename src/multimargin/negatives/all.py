@@ -50,6 +50,7 @@ class AllNegatives(NegativeSampler):
 
     draws = False
     by_user = True
+    shared = True
 
     def __init__(self, *, exclude_seen: bool = False):
         self.exclude_seen = exclude_seen

@@ -52,6 +52,8 @@ class SharedNegatives(NegativeSampler):
         [[False, False, True, False], [True, True, False, True]]
     """
 
+    shared = True
+
     def __init__(self, *, exclude_seen: bool = False):
         self.exclude_seen = exclude_seen
         self._law = UniformNegatives(exclude_seen=exclude_seen)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from multimargin.errors import CheckpointError
 
-FORMAT = 1
+FORMAT = 2  # 2: with the state of loss and sampler
 
 
 def save(path: Path, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:

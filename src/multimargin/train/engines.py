@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -19,9 +19,10 @@ from multimargin.kernels.grouped_epoch import GroupedEpoch
 from multimargin.kernels.sampled_scores import sampled_scores
 from multimargin.losses.base import Loss
 from multimargin.negatives import AllNegatives, UniformNegatives
-from multimargin.negatives.base import NegativeSampler
+from multimargin.negatives.base import Negatives, NegativeSampler
 from multimargin.optim import LazyAdam
 from multimargin.rng import CounterRng
+from multimargin.train import needs
 from multimargin.train.batches import Batches
 
 ENGINES = ("auto", "fused", "grouped", "steps")
@@ -43,6 +44,7 @@ class Setting:
         dropout: of the normalised user vector.
         negatives_key: stream of the negatives.
         dropout_key: stream of the dropout.
+        positives_key: stream of the extra positives.
     """
 
     train: Interactions
@@ -56,6 +58,7 @@ class Setting:
     dropout: float
     negatives_key: int
     dropout_key: int
+    positives_key: int
 
     @cached_property
     def batches(self) -> Batches:
@@ -204,30 +207,49 @@ class Steps(Engine):
         # 1. who, what, and against what
         users = s.train.user_index[pairs].astype(np.int64)  # (B,)
         positives = s.train.indices[pairs].astype(np.int64)  # (B,)
-        drawn = s.negatives.sample(users, positives, s.n_negatives, rng=CounterRng(s.negatives_key, place))
+        user_table, item_table = s.encoder.tables()
+        drawn = self._draw(users, positives, place, user_table, item_table)
         u, i, j = (self._tensor(array) for array in (users, positives, drawn.index))
+        others = self._others(users, i, place)  # (B, K) to be scored besides
+        indices = {"users": u, "positives": i, "negatives": j.expand(len(u), -1)}
         # 2. the rows about to be read, as dense Adam would have them
         if s.encoder.is_table:
-            user_table, item_table = s.encoder.tables()
             s.optimizer.catch_up(user_table, u)
-            s.optimizer.catch_up(item_table, torch.cat((i, j.flatten())))
+            s.optimizer.catch_up(item_table, torch.cat((i, j.flatten(), others.flatten())))
+        for table, rows in s.loss.rows_read(indices).items():
+            s.optimizer.catch_up(table, rows)
         # 3. scores, loss, gradient
-        user_table, item_table = s.encoder.tables()
-        pos_scores, neg_scores = sampled_scores(
+        query_scale = self._dropout(users, user_table.shape[1], place)
+        scored = partial(
+            sampled_scores,
             user_table,
             item_table,
             u,
             i,
-            j,
             similarity=s.encoder.similarity,
-            query_scale=self._dropout(users, user_table.shape[1], place),
+            query_scale=query_scale,
             sparse=s.encoder.is_table,
         )
-        extras: dict[str, Any] = {}
+        pos_scores, neg_scores = scored(j)
+        if drawn.blend is not None:
+            neg_scores = needs.mixed(pos_scores, neg_scores, drawn.blend)
+        extras = {name: index for name, index in indices.items() if name in s.loss.needs}
         if drawn.mask is not None:
             extras["mask"] = self._tensor(drawn.mask)
         if "log_q" in s.loss.needs and drawn.log_q is not None:
             extras["log_q"] = self._tensor(drawn.log_q).expand_as(neg_scores)  # (B, N), a shared set's too
+        if others.shape[1]:
+            other_scores = scored(others)[1]  # (B, K)
+            if s.loss.extra_positives:
+                extras["extra_positive_scores"] = other_scores[:, : s.loss.extra_positives]
+            if "companion_scores" in s.loss.needs:
+                extras["companion_scores"] = other_scores[:, s.loss.extra_positives :]
+        if "user_vectors" in s.loss.needs:
+            vectors = needs.rows_as_scored(user_table, u, s.encoder)
+            extras["user_vectors"] = vectors if query_scale is None else vectors * query_scale
+        for name, index in (("positive_vectors", i), ("negative_vectors", j)):
+            if name in s.loss.needs:
+                extras[name] = needs.rows_as_scored(item_table, index, s.encoder)
         loss = s.loss(pos_scores, neg_scores, **extras)
         loss.backward()
         # 4. move
@@ -236,6 +258,28 @@ class Steps(Engine):
         s.optimizer.step()
         s.optimizer.zero_grad()
         return float(loss.detach())
+
+    def _draw(
+        self, users: NDArray[np.int64], positives: NDArray[np.int64], place: int, user_table: Tensor, item_table: Tensor
+    ) -> Negatives:
+        s = self.setting
+        if not s.loss.uses_negatives:
+            return Negatives(np.empty((len(users), 0), dtype=np.int64))
+        extras: dict[str, Any] = {}
+        if "scores" in s.negatives.needs:
+            extras["scorer"] = needs.scorer(s.encoder, s.optimizer, user_table, item_table)
+        return s.negatives.sample(users, positives, s.n_negatives, rng=CounterRng(s.negatives_key, place), **extras)
+
+    def _others(self, users: NDArray[np.int64], positives: Tensor, place: int) -> Tensor:
+        """Return (B, K) items: further positives of the user, then what the loss names."""
+        s = self.setting
+        found = [torch.empty((len(users), 0), dtype=torch.int64, device=self._device)]
+        if s.loss.extra_positives:
+            rng = CounterRng(s.positives_key, place)
+            found.append(self._tensor(needs.draw_positives(s.train, users, s.loss.extra_positives, rng=rng)))
+        if "companion_scores" in s.loss.needs:
+            found.append(s.loss.companions(positives))
+        return torch.cat(found, dim=1)
 
     def _tensor(self, array: NDArray[Any]) -> Tensor:
         return torch.from_numpy(array).to(self._device)

@@ -17,10 +17,11 @@ from multimargin.data.interactions import Interactions
 from multimargin.encoders.base import Encoder
 from multimargin.errors import CheckpointError, DataError, DeviceError, DivergedError
 from multimargin.losses.base import Loss
+from multimargin.losses.facts import Statistics
 from multimargin.negatives.base import NegativeSampler
 from multimargin.optim import LazyAdam
-from multimargin.rng import Streams
-from multimargin.train import checkpoint
+from multimargin.rng import CounterRng, Streams
+from multimargin.train import checkpoint, needs
 from multimargin.train.batches import Batches
 from multimargin.train.engines import ENGINES, Engine, Setting, choose_engine
 from multimargin.train.progress import Progress
@@ -149,8 +150,8 @@ class Trainer:
         Raises:
             DataError: ``train`` is empty.
             ArgumentError: a stopping rule or schedule, and nothing is evaluated; or ``n_negatives`` is None, and some
-                are drawn.
-            CheckpointError: ``resume``, and there is no usable checkpoint for this encoder; or not, and there is one.
+                are drawn; or the loss needs what the sampler cannot give.
+            CheckpointError: ``resume``, and there is no usable checkpoint for these objects; or not, and there is one.
             DivergedError: the loss, or the metric to choose by, is not finite after an epoch.
         """
         if not len(train):
@@ -158,16 +159,19 @@ class Trainer:
         if evaluate is None and (self.stopping is not None or self.schedule is not None):
             name = "schedule" if self.stopping is None else "stopping"
             checks.fail(name, "have a metric to watch", getattr(self, name), "Give validation data, or leave it out.")
-        if negatives.draws:
+        needs.require_compatible(loss, negatives)
+        if negatives.draws and loss.uses_negatives:
             checks.positive_int("n_negatives", self.n_negatives)  # type: ignore[arg-type]
         streams = Streams(self.seed)
         encoder.build(train, rng=streams.generator("init"))
         encoder.to(self.device)
+        statistics = Statistics(train.n_users, train.n_items, train.user_index, train.indices)
+        loss.prepare(statistics, rng=streams.generator("loss"))
         loss.to(self.device)
         negatives.build(train)
         parameters = [p for module in (encoder, loss) for p in module.parameters() if p.requires_grad]
         optimizer = LazyAdam(parameters, lr=self.learning_rate, weight_decay=self.weight_decay)
-        session = _Session(self, train, encoder, optimizer, evaluate, run)
+        session = _Session(self, train, encoder, loss, negatives, optimizer, evaluate, run)
         session.start(resume=resume)
         setting = Setting(
             train=train,
@@ -181,6 +185,7 @@ class Trainer:
             dropout=self.dropout,
             negatives_key=streams.key("negatives"),
             dropout_key=streams.key("dropout"),
+            positives_key=streams.key("positives"),
         )
         engine = choose_engine(self.engine, setting)
         return session.run(engine, setting.batches, streams, progress=progress)
@@ -194,11 +199,14 @@ class _Session:
         trainer: Trainer,
         train: Interactions,
         encoder: Encoder,
+        loss: Loss,
+        negatives: NegativeSampler,
         optimizer: LazyAdam,
         evaluate: Evaluate | None,
         run: Path | None,
     ):
         self.trainer, self.train, self.encoder, self.optimizer = trainer, train, encoder, optimizer
+        self.loss, self.negatives = loss, negatives
         self.evaluate, self.folder = evaluate, run
         self.state = _State(train.fingerprint, learning_rate=trainer.learning_rate)
         self.best: dict[str, Tensor] | None = None
@@ -216,17 +224,21 @@ class _Session:
                     f"{self.folder}: the checkpoint belongs to other training data. "
                     "Resume with the data and split it was started with."
                 )
-            groups: dict[str, dict[str, Tensor]] = {"encoder": {}, "optimizer": {}, "best": {}}
+            names = "encoder", "loss", "negatives", "optimizer", "best"
+            groups: dict[str, dict[str, Tensor]] = {name: {} for name in names}
             try:
                 for name, tensor in tensors.items():
                     group, _, rest = name.partition(".")
                     groups[group][rest] = tensor
                 self.encoder.load_state_dict(groups["encoder"])
+                self.loss.load_state_dict(groups["loss"])
+                self.negatives.load_state({name: tensor.numpy() for name, tensor in groups["negatives"].items()})
                 self.optimizer.load_tensors(groups["optimizer"])
                 self.state = _State(**state)
             except (RuntimeError, KeyError, TypeError) as error:
                 raise CheckpointError(
-                    f"{self.folder}: the checkpoint belongs to another encoder ({' '.join(str(error).split())}). "
+                    f"{self.folder}: the checkpoint belongs to another encoder, loss or sampler "
+                    f"({' '.join(str(error).split())}). "
                     "Resume with the recipe it was started with."
                 ) from error
             self.best = groups["best"] or None
@@ -266,6 +278,7 @@ class _Session:
         t, n = self.trainer, len(self.train)
         # 1. train
         started = time.perf_counter()
+        self._start_epoch(streams)
         order = batches.order(streams.generator("shuffle", self.state.epoch))
         ends = batches.ends(order, 0, n)
         stretch = -(-len(ends) // _STRETCHES)
@@ -307,6 +320,17 @@ class _Session:
                 file.write(json.dumps(row) + "\n")
         return row
 
+    def _start_epoch(self, streams: Streams) -> None:
+        """Tell loss and sampler that an epoch begins; the tables are settled."""
+        epoch, vectors = self.state.epoch, None
+        if "tables" in self.loss.needs | self.negatives.needs:
+            vectors = dict(zip(("user_vectors", "item_vectors"), needs.all_vectors(self.encoder), strict=True))
+        self.loss.start_epoch(epoch, **(vectors or {}) if "tables" in self.loss.needs else {})
+        arrays = {}
+        if vectors is not None and "tables" in self.negatives.needs:
+            arrays = {name: each.float().cpu().numpy() for name, each in vectors.items()}
+        self.negatives.start_epoch(epoch, rng=CounterRng(streams.key("memory"), epoch), **arrays)
+
     def _require_finite(self, name: str, value: float) -> None:
         if not math.isfinite(value):
             raise DivergedError(
@@ -334,6 +358,8 @@ class _Session:
         if self.folder is None:
             return
         tensors = {f"encoder.{name}": tensor for name, tensor in self.encoder.state_dict().items()}
+        tensors |= {f"loss.{name}": tensor for name, tensor in self.loss.state_dict().items()}
+        tensors |= {f"negatives.{name}": torch.from_numpy(array) for name, array in self.negatives.state().items()}
         tensors |= {f"optimizer.{name}": tensor for name, tensor in self.optimizer.tensors().items()}
         tensors |= {f"best.{name}": tensor.clone() for name, tensor in (self.best or {}).items()}
         checkpoint.save(self.folder / "checkpoints" / "last.safetensors", tensors, asdict(self.state))

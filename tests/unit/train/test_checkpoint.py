@@ -73,8 +73,8 @@ def test_another_file_is_refused(path, content):
         (None, "not a readable checkpoint"),
         ({"format": "1"}, "not a readable checkpoint"),
         ({"format": "1", "state": "{"}, "not a readable checkpoint"),
-        ({"format": "0", "state": "{}"}, "checkpoint format must be 1; got 0"),
-        ({"state": "{}"}, "checkpoint format must be 1; got None"),
+        ({"format": "0", "state": "{}"}, "checkpoint format must be 2; got 0"),
+        ({"state": "{}"}, "checkpoint format must be 2; got None"),
     ],
 )
 def test_tensors_without_the_right_words_are_refused(path, metadata, message):

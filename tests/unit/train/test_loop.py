@@ -477,7 +477,9 @@ def test_a_checkpoint_cut_short_is_refused(train, tmp_path):
 
 def test_a_checkpoint_of_another_width_is_refused(train, tmp_path):
     fit(train, run=tmp_path, dim=8)
-    with pytest.raises(CheckpointError, match=r"another encoder .*size mismatch.* Resume with the recipe"):
+    with pytest.raises(
+        CheckpointError, match=r"another encoder, loss or sampler .*size mismatch.* Resume with the recipe"
+    ):
         fit(train, run=tmp_path, resume=True, dim=9)
 
 

@@ -1,0 +1,51 @@
+"""What a loss may tell the compiled engines, and what it may be told of the training data."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Hinges:
+    r"""What the whole-epoch kernel needs to know of a margin loss.
+
+    .. math:: \ell(u,i) = p\,[1 - s_{ui}]_+ + \frac1N \sum_j \sum_k a_k [s_{uj} - m_k]_+
+
+    Args:
+        positive_slope: p.
+        margins: the m_k, increasing.
+        slopes: the a_k, one per margin (every weight multiplied in).
+    """
+
+    positive_slope: float
+    margins: tuple[float, ...]
+    slopes: tuple[float, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Statistics:
+    """What a loss may know of the training data, handed to ``Loss.prepare`` once.
+
+    Args:
+        n_users: U.
+        n_items: I.
+        user_index: (n,) user of each training pair.
+        item_index: (n,) its item; pairs are distinct.
+    """
+
+    n_users: int
+    n_items: int
+    user_index: NDArray[np.integer[Any]]
+    item_index: NDArray[np.integer[Any]]
+
+    @property
+    def user_counts(self) -> NDArray[np.int64]:
+        """(U,) training pairs of each user."""
+        return np.bincount(self.user_index, minlength=self.n_users)
+
+    @property
+    def item_counts(self) -> NDArray[np.int64]:
+        """(I,) training pairs of each item."""
+        return np.bincount(self.item_index, minlength=self.n_items)

@@ -1,0 +1,36 @@
+"""What holds for every loss and every sampler once it is in the one loop, found by itself."""
+
+import pytest
+import torch
+from plain_training import random_interactions
+
+from multimargin.encoders import MF
+from multimargin.losses import LOSSES
+from multimargin.negatives import NEGATIVES
+from multimargin.train import loop
+from multimargin.train.loop import Trainer
+
+
+def fit(run=None, *, loss="bpr", negatives="uniform", epochs=4, resume=False):
+    encoder = MF(8, init_std=0.3)
+    trainer = Trainer(n_negatives=6, batch_size=48, learning_rate=0.02, epochs=epochs, device="cpu", seed=3)
+    training = trainer.fit(
+        random_interactions(), encoder=encoder, loss=LOSSES[loss](), negatives=NEGATIVES[negatives](), run=run,
+        resume=resume, progress=False,
+    )  # fmt: skip
+    return [row["loss"] for row in training.history], encoder.tables()
+
+
+@pytest.mark.parametrize(
+    "axes",
+    [*({"loss": name} for name in LOSSES), *({"negatives": name} for name in NEGATIVES)],
+    ids=lambda axes: "-".join(axes.values()),
+)
+def test_resumed_equals_uninterrupted(axes, tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "_CHECKPOINT_SECONDS", -1.0)
+    losses, tables = fit(**axes)
+    fit(tmp_path, **axes, epochs=2)
+    found, others = fit(tmp_path, **axes, resume=True)
+    assert found == losses
+    for one, other in zip(tables, others, strict=True):
+        assert torch.equal(one, other)
