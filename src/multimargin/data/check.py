@@ -169,7 +169,7 @@ def _check_parts(path: Path, split: Split) -> Iterator[Finding]:
     for position, (name, part) in enumerate(others):
         where = f"{path} ({name})"
         for other_name, other in [("train", train), *others[:position]]:
-            common = _common_pairs(part, other)
+            common = np.flatnonzero(part.are_in(other))
             if len(common):
                 example = _pair(part, int(common[0]))
                 what = f"{len(common):,} of {len(part):,} pairs are in {other_name} too, such as {example}"
@@ -195,15 +195,6 @@ def _check_parts(path: Path, split: Split) -> Iterator[Finding]:
                 yield Finding(
                     "warning", where, what, "A model learns from the future; split with ByTime if it must not."
                 )
-
-
-def _common_pairs(part: Interactions, other: Interactions) -> NDArray[np.int64]:
-    """Return which interactions of ``part`` are in ``other`` too."""
-
-    def keys(log: Interactions) -> NDArray[np.int64]:
-        return log.user_index.astype(np.int64) * log.n_items + log.indices
-
-    return np.flatnonzero(np.isin(keys(part), keys(other), assume_unique=True))
 
 
 def _pair(log: Interactions, at: int) -> str:

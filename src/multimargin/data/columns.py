@@ -1,15 +1,19 @@
 """Which column says what: names that people give to users, items, times and weights, and clean values out of them."""
 
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from typing import Literal
+from typing import Any, Literal
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
+from multimargin.data.ids import Ids
 from multimargin.data.problems import PlacedError, Report, shown
-from multimargin.data.times import to_numbers
+from multimargin.data.times import Times
 
 Column = str | int | Literal[False] | None
 """A column by name or by position from 0; None: find it by its usual names; False: leave it out."""
@@ -45,10 +49,10 @@ class Table:
 
     Args:
         where: file or frame, for messages.
-        user: ids, text or integers.
-        item: ids, text or integers.
+        user: ids, text or integers; as a series where they are indices.
+        item: ids, text or integers, likewise.
         timestamp: Int64 or Float64, or None.
-        weight: Float64, or None.
+        weight: Float32, or None.
         typed: the source says whether an id is text or a number, as Parquet and frames do.
         indexed: ids are positions 0..n-1 as in LightGCN's files; ``n_users`` and ``n_items`` then count them.
         n_users: for indexed ids, the largest user + 1, users without items included.
@@ -58,8 +62,8 @@ class Table:
     """
 
     where: str
-    user: pl.Series
-    item: pl.Series
+    user: pl.Series | Ids
+    item: pl.Series | Ids
     timestamp: pl.Series | None = None
     weight: pl.Series | None = None
     typed: bool = False
@@ -129,89 +133,129 @@ def choose_columns(names: Sequence[str], asked: Mapping[str, Column], where: str
     return chosen
 
 
-def clean(
-    columns: Mapping[str, pl.Series],
-    *,
-    where: str,
-    place: Callable[[int], str],
-    report: Report,
-    min_weight: float | None = None,
-    bad: pl.Series | None = None,
-    typed: bool = False,
-    names: Mapping[str, str] | None = None,
-) -> Table:
-    """Turn raw columns into a ``Table``: ids untouched, times and weights as numbers, broken rows reported.
+@dataclass
+class _Problem:
+    """What is wrong with some rows: the first of them, and how many they are."""
+
+    where: str
+    what: str
+    way_out: str
+    count: int
+
+
+class Cleaner:
+    """Turns raw columns, block by block, into a ``Table``: ids untouched, times and weights as numbers.
 
     Args:
-        columns: role -> raw column, all of one length.
         where: the file or frame.
-        place: names a row, counted from 0, in messages.
-        report: receives the first problem of each kind; rows that have one are dropped where it returns.
+        report: receives the first problem of each kind, once all blocks are there; rows that have one are dropped
+            where it returns.
         min_weight: keep only rows whose weight is at least this.
-        bad: rows already reported and to be dropped.
         typed: see ``Table``.
         names: role -> name of its column.
     """
-    names = names or {}
-    dropped = pl.Series([False]).new_from_index(0, len(columns["user"])) if bad is None else bad
-    values: dict[str, pl.Series] = {}
 
-    def drop(role: str, wrong: pl.Series, rule: str, way_out: str) -> None:
-        nonlocal dropped
-        wrong = wrong.fill_null(value=True) & ~dropped
-        count = int(wrong.sum())
-        if count:
-            row = int(wrong.arg_max() or 0)
-            name = f"{role} (column {names[role]!r})" if names.get(role, role) != role else role
-            got: object = columns[role][row]
-            found = "nothing" if got is None or got == "" else shown(got)
-            more = "" if count == 1 else f", and in {count - 1:,} more rows"
-            report(
-                PlacedError(
-                    place(row),
-                    f"{name} must {rule}; got {found}{more}",
-                    way_out,
-                )
-            )
-            dropped = dropped | wrong
-
-    for role in ("user", "item"):
-        column = _as_ids(columns[role], role, where)
-        missing = column.is_null()
-        if column.dtype == pl.String:
-            missing = missing | column.is_in(MISSING).fill_null(value=True)
-        drop(role, missing, "hold an id", "Fill it in or delete that row.")
-        values[role] = column
-    for role, convert, rule in (
-        ("timestamp", to_numbers, "be a number or a date (2020-02-29 or 2020-02-29T12:00:00Z)"),
-        ("weight", _to_weights, "be a finite number"),
+    def __init__(
+        self,
+        where: str,
+        report: Report,
+        *,
+        min_weight: float | None = None,
+        typed: bool = False,
+        names: Mapping[str, str] | None = None,
     ):
-        if role in columns:
-            values[role] = convert(columns[role])
-            drop(role, values[role].is_null(), rule, f"Mend it, or pass {role}=False to leave that column out.")
-    if dropped.any():
-        values = {role: column.filter(~dropped) for role, column in values.items()}
-    if min_weight is not None:
-        if "weight" not in values:
-            way_out = "Name the column of ratings with weight=... ."
-            raise PlacedError(
-                where, f"min_weight={min_weight} must have weights to compare with; there is no such column", way_out
-            )
-        keep = values["weight"] >= min_weight
-        if len(keep) and not keep.any():
-            largest = shown(values["weight"].max())
-            what = f"min_weight must keep something; the largest weight is {largest}, got {min_weight}"
-            raise PlacedError(where, what, "Lower it.")
-        values = {role: column.filter(keep) for role, column in values.items()}
-    return Table(
-        where,
-        user=values["user"],
-        item=values["item"],
-        timestamp=values.get("timestamp"),
-        weight=values.get("weight"),
-        typed=typed,
-        names=dict(names),
-    )
+        self._where, self._report, self._min_weight = where, report, min_weight
+        self._typed, self._names = typed, dict(names or {})
+        self._problems: dict[str, _Problem] = {}
+        self._ids = {"user": Ids(typed), "item": Ids(typed)}
+        self._numbers: dict[str, list[NDArray[Any]]] = {"timestamp": [], "weight": []}
+        self._times = Times()
+        self._n_weighed, self._largest = 0, -math.inf
+
+    def add(
+        self, columns: Mapping[str, pl.Series], *, place: Callable[[int], str], bad: pl.Series | None = None
+    ) -> None:
+        """Take a block of rows.
+
+        Args:
+            columns: role -> raw column, all of one length.
+            place: names a row of the block, counted from 0, in messages.
+            bad: rows already reported and to be dropped.
+
+        Raises:
+            UndecidedError: its times are of another kind than those of the blocks before.
+        """
+        dropped = pl.Series([False]).new_from_index(0, len(columns["user"])) if bad is None else bad
+        values: dict[str, pl.Series] = {}
+
+        def drop(role: str, wrong: pl.Series, rule: str, way_out: str) -> None:
+            nonlocal dropped
+            wrong = wrong.fill_null(value=True) & ~dropped
+            count = int(wrong.sum())
+            if count:
+                row = int(wrong.arg_max() or 0)
+                got: object = columns[role][row]
+                found = "nothing" if got is None or got == "" else shown(got)
+                problem = _Problem(place(row), f"{self._name(role)} must {rule}; got {found}", way_out, 0)
+                self._problems.setdefault(role, problem).count += count
+                dropped = dropped | wrong
+
+        for role in ("user", "item"):
+            column = _as_ids(columns[role], role, self._where)
+            missing = column.is_null()
+            if column.dtype == pl.String:
+                missing = missing | column.is_in(MISSING).fill_null(value=True)
+            drop(role, missing, "hold an id", "Fill it in or delete that row.")
+            values[role] = column
+        for role, convert, rule in (
+            ("timestamp", self._times.add, "be a number or a date (2020-02-29 or 2020-02-29T12:00:00Z)"),
+            ("weight", _to_weights, "be a finite number"),
+        ):
+            if role in columns:
+                values[role] = convert(columns[role])
+                drop(role, values[role].is_null(), rule, f"Mend it, or pass {role}=False to leave that column out.")
+        keep = ~dropped
+        if self._min_weight is not None and "weight" in values:
+            weights = values["weight"].filter(keep)
+            self._n_weighed += len(weights)
+            self._largest = max([self._largest, *weights.top_k(1)])
+            keep = keep & (values["weight"] >= self._min_weight).fill_null(value=False)
+        if not keep.all():
+            values = {role: column.filter(keep) for role, column in values.items()}
+        for role, ids in self._ids.items():
+            ids.add(values[role])
+        if "timestamp" in values:
+            self._numbers["timestamp"].append(values["timestamp"].to_numpy())
+        if "weight" in values:
+            self._numbers["weight"].append(values["weight"].to_numpy().astype(np.float32))
+
+    def table(self) -> Table:
+        """Report what was wrong and return what is left.
+
+        Raises:
+            PlacedError: ``min_weight`` has nothing to compare with, or keeps nothing.
+        """
+        for role in ROLES:
+            if role in self._problems:
+                problem = self._problems[role]
+                more = "" if problem.count == 1 else f", and in {problem.count - 1:,} more rows"
+                self._report(PlacedError(problem.where, f"{problem.what}{more}", problem.way_out))
+        if self._min_weight is not None:
+            if not self._numbers["weight"]:
+                what = f"min_weight={self._min_weight} must have weights to compare with; there is no such column"
+                raise PlacedError(self._where, what, "Name the column of ratings with weight=... .")
+            if self._n_weighed and not len(self._ids["user"]):
+                largest = shown(self._largest)
+                what = f"min_weight must keep something; the largest weight is {largest}, got {self._min_weight}"
+                raise PlacedError(self._where, what, "Lower it.")
+        numbers = {
+            role: pl.Series(role, np.concatenate(blocks)) if blocks else None for role, blocks in self._numbers.items()
+        }
+        return Table(self._where, **self._ids, **numbers, typed=self._typed, names=self._names)
+
+    def _name(self, role: str) -> str:
+        named = self._names.get(role, role)
+        return f"{role} (column {named!r})" if named != role else role
 
 
 def _as_ids(column: pl.Series, role: str, where: str) -> pl.Series:

@@ -1,7 +1,7 @@
 """Who touched what: an immutable sparse matrix of users and items with the outside ids of both."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     import scipy.sparse
 
     from multimargin.data.splits import Split, SplitStrategy
+
+_BLOCK = 1 << 22  # interactions that are worked on at a time
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,8 +74,7 @@ class Interactions:
             weights: (n,) numbers, or None.
             n_duplicates: repeats that were already dropped on the way here.
         """
-        user_index = np.asarray(user_index, dtype=np.int64)
-        item_index = np.asarray(item_index, dtype=np.int64)
+        user_index, item_index = _integers(user_index), _integers(item_index)
         if user_index.shape != item_index.shape or user_index.ndim != 1:
             raise DataError(
                 f"user and item arrays must be flat and of one length; got {user_index.shape}, {item_index.shape}."
@@ -81,27 +82,35 @@ class Interactions:
         for name, index, size in (("user", user_index, len(users)), ("item", item_index, len(items))):
             if len(index) and (index.min() < 0 or index.max() >= size):
                 raise DataError(f"{name} indices must be in [0, {size}); got {index.min()}..{index.max()}.")
-        keys = user_index * np.int64(max(len(items), 1)) + item_index
+        width = np.int64(max(len(items), 1))
+        keys = np.multiply(user_index, width, dtype=np.int64)
+        keys += item_index
+        n, order = len(keys), None
         # the earliest of each pair: by time where there is one, else by place in the source
-        if (keys[1:] > keys[:-1]).all():
-            order = np.arange(len(keys))  # sorted already, as many files are
-        elif timestamps is None:
-            order = np.argsort(keys, kind="stable")
-        else:
-            order = np.lexsort((timestamps, keys))
-        keys = keys[order]
-        first = np.ones(len(keys), dtype=bool)
-        first[1:] = keys[1:] != keys[:-1]
-        kept = order[first]
-        counts = np.bincount(user_index[kept], minlength=len(users))
+        if not (keys[1:] > keys[:-1]).all():  # many files are sorted already
+            if timestamps is None and weights is None:
+                keys.sort()  # nothing tells one of a pair from another
+            else:
+                order = np.argsort(keys, kind="stable") if timestamps is None else np.lexsort((timestamps, keys))
+                keys = keys[order]
+            first = np.ones(n, dtype=bool)
+            np.not_equal(keys[1:], keys[:-1], out=first[1:])
+            if not first.all():
+                keys, order = keys[first], None if order is None else order[first]
+
+        def of_kept(values: NDArray[Any]) -> NDArray[Any]:
+            return np.array(values) if order is None else np.asarray(values)[order]
+
+        indptr = np.searchsorted(keys, np.arange(len(users) + 1, dtype=np.int64) * width)
+        keys %= width
         return cls(
-            indptr=np.concatenate(([0], np.cumsum(counts))).astype(np.int64),
-            indices=item_index[kept].astype(np.int32),
+            indptr=indptr.astype(np.int64),
+            indices=keys.astype(np.int32),
             users=users,
             items=items,
-            timestamps=None if timestamps is None else np.ascontiguousarray(np.asarray(timestamps)[kept]),
-            weights=None if weights is None else np.asarray(weights)[kept].astype(np.float32),
-            n_duplicates=n_duplicates + int(len(order) - len(kept)),
+            timestamps=None if timestamps is None else of_kept(timestamps),
+            weights=None if weights is None else of_kept(weights).astype(np.float32),
+            n_duplicates=n_duplicates + n - len(keys),
         )
 
     @classmethod
@@ -151,15 +160,39 @@ class Interactions:
     @cached_property
     def item_counts(self) -> NDArray[np.int64]:
         """(I,) interactions of each item."""
-        return np.bincount(self.indices, minlength=self.n_items)
+        return count(self.indices, self.n_items)
 
     def items_of(self, user: int) -> NDArray[np.int32]:
         """Return the item indices of user index ``user``, increasing."""
         return self.indices[self.indptr[user] : self.indptr[user + 1]]
 
+    def are_in(self, other: "Interactions") -> NDArray[np.bool_]:
+        """Return which of these pairs, (n,), are in ``other`` too, which must share these vocabularies."""
+        width = np.int64(max(self.n_items, 1))
+        found = np.zeros(len(self), dtype=bool)
+        for first, last in self.user_blocks():
+            mine, theirs = (
+                np.multiply(log.user_index[part], width, dtype=np.int64) + log.indices[part]
+                for log in (self, other)
+                for part in (slice(log.indptr[first], log.indptr[last]),)
+            )
+            if len(theirs):
+                places = np.minimum(np.searchsorted(theirs, mine), len(theirs) - 1)
+                found[self.indptr[first] : self.indptr[last]] = theirs[places] == mine
+        return found
+
+    def user_blocks(self) -> Iterator[tuple[int, int]]:
+        """Return ranges of users that cover all of them, with some millions of interactions each."""
+        first = 0
+        while first < self.n_users:
+            last = int(np.searchsorted(self.indptr, self.indptr[first] + _BLOCK, side="right")) - 1
+            last = min(max(last, first + 1), self.n_users)
+            yield first, last
+            first = last
+
     def select(self, keep: NDArray[np.bool_]) -> "Interactions":
         """Return the interactions where the mask ``keep`` (n,) is true, vocabularies unchanged."""
-        counts = np.bincount(self.user_index[keep], minlength=self.n_users)
+        counts = count(self.user_index[keep], self.n_users)
         return Interactions(
             indptr=np.concatenate(([0], np.cumsum(counts))).astype(np.int64),
             indices=self.indices[keep],
@@ -203,7 +236,21 @@ class Interactions:
         """SHA-256 of pairs, times, weights and vocabularies: equal data, equal hash, whatever file it came from."""
         digest = hashlib.sha256()
         for array in (self.indptr, self.indices, self.timestamps, self.weights):
-            digest.update(b"-" if array is None else np.ascontiguousarray(array).tobytes())
+            digest.update(b"-" if array is None else np.ascontiguousarray(array).data)
         digest.update(self.users.fingerprint.encode())
         digest.update(self.items.fingerprint.encode())
         return digest.hexdigest()
+
+
+def count(index: NDArray[np.integer], size: int) -> NDArray[np.int64]:
+    """Return how often each of 0..size-1 is in ``index``; ``bincount`` makes all of it int64 first."""
+    counts = np.zeros(size, dtype=np.int64)
+    step = max(_BLOCK, size)
+    for start in range(0, len(index), step):
+        counts += np.bincount(index[start : start + step], minlength=size)
+    return counts
+
+
+def _integers(index: NDArray[np.integer]) -> NDArray[np.integer]:
+    index = np.asarray(index)
+    return index if index.dtype in (np.int32, np.int64) else index.astype(np.int64)

@@ -1,17 +1,19 @@
 """Files and frames become ``Interactions``: LightGCN folders, CSV and TSV, MovieLens, RecBole, Parquet, data frames."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import narwhals as nw
+import numpy as np
 import polars as pl
 
-from multimargin.data.columns import Column, Table, choose_columns, clean
+from multimargin.data.columns import Cleaner, Column, Table, choose_columns
 from multimargin.data.folders import find_log, find_parts
+from multimargin.data.ids import as_ids, index_ids
 from multimargin.data.interactions import Interactions
 from multimargin.data.problems import PlacedError, Report, raise_at_once
-from multimargin.data.sources import must_exist, read_bytes, read_source, split_suffix
+from multimargin.data.sources import TextFile, must_exist, read_bytes, split_suffix
 from multimargin.data.splits import Split
 from multimargin.data.text_tables import read_text_table
 from multimargin.data.user_lines import looks_like_user_lines, read_user_lines
@@ -19,6 +21,7 @@ from multimargin.data.vocabulary import Vocabulary
 from multimargin.errors import DataError
 
 PARQUET_SUFFIXES = (".parquet", ".pq")
+_ROWS = 1 << 21  # rows of a Parquet file that are held at a time
 _PART_STEMS = ("train", "valid", "test")
 
 
@@ -155,7 +158,13 @@ def from_frame(
     chosen = choose_columns([str(name) for name in table.columns], asked, where)
     columns = {role: _to_polars(table[:, position]) for role, position in chosen.items()}
     names = {role: str(table.columns[position]) for role, position in chosen.items()}
-    return assemble([_typed_table(columns, names, where, min_weight, raise_at_once)])[0]
+    n_rows = len(columns["user"])
+    size = n_rows if any(columns[role].dtype.is_float() for role in ("user", "item")) else _ROWS  # as of Parquet
+    blocks = (
+        {role: column[start : start + size] for role, column in columns.items()}
+        for start in range(0, max(n_rows, 1), max(size, 1))
+    )
+    return assemble([_typed_table(blocks, names, where, min_weight, raise_at_once)])[0]
 
 
 def read_table(
@@ -171,15 +180,15 @@ def read_table(
     """Read one file of any format into a ``Table``; ``user_lines`` says whether it is LightGCN's, None: found out."""
     if split_suffix(path)[0] in PARQUET_SUFFIXES:
         return _read_parquet(path, asked, min_weight, report)
-    source = read_source(path)
+    file = TextFile(path)
     untold = separator is None and header is None and min_weight is None and not any(
         isinstance(column, (str, int)) and column is not False for column in asked.values()
     )  # fmt: skip
     if user_lines is None and untold and split_suffix(path)[0] in (".txt", ""):
-        user_lines = looks_like_user_lines(source, named_part=path.name.partition(".")[0] in _PART_STEMS)
+        user_lines = looks_like_user_lines(file.head, named_part=path.name.partition(".")[0] in _PART_STEMS)
     if user_lines:
-        return read_user_lines(source, report)
-    return read_text_table(source, asked, separator=separator, header=header, min_weight=min_weight, report=report)
+        return read_user_lines(file, report)
+    return read_text_table(file, asked, separator=separator, header=header, min_weight=min_weight, report=report)
 
 
 def read_part_tables(parts: Mapping[str, Path], asked: Mapping[str, Column], **options: Any) -> list[Table]:
@@ -208,72 +217,63 @@ def assemble(tables: Sequence[Table]) -> list[Interactions]:
     if all(table.indexed for table in tables):
         users = Vocabulary.range(max(table.n_users for table in tables), kind="user")
         items = Vocabulary.range(max(table.n_items for table in tables), kind="item")
-        indices = [(table.user.to_numpy(), table.item.to_numpy()) for table in tables]
+        indices = [(np.asarray(table.user), np.asarray(table.item)) for table in tables]
     else:
-        users, user_columns = _vocabulary([(table.user, table.typed) for table in tables], "user")
-        items, item_columns = _vocabulary([(table.item, table.typed) for table in tables], "item")
-        indices = [(users.find(user), items.find(item)) for user, item in zip(user_columns, item_columns, strict=True)]
+        users, user_index = index_ids([as_ids(table.user, typed=table.typed) for table in tables], "user")
+        items, item_index = index_ids([as_ids(table.item, typed=table.typed) for table in tables], "item")
+        indices = list(zip(user_index, item_index, strict=True))
     return [
         Interactions.from_pairs(
-            user_index,
-            item_index,
+            of_user,
+            of_item,
             users,
             items,
             timestamps=None if table.timestamp is None else table.timestamp.to_numpy(),
             weights=None if table.weight is None else table.weight.to_numpy(),
         )
-        for table, (user_index, item_index) in zip(tables, indices, strict=True)
+        for table, (of_user, of_item) in zip(tables, indices, strict=True)
     ]
-
-
-def _vocabulary(columns: Sequence[tuple[pl.Series, bool]], kind: str) -> tuple[Vocabulary, list[pl.Series]]:
-    """Return the increasing ids of all columns, and the columns as ids of that type."""
-    series = [column for column, _ in columns]
-    if any(column.dtype == pl.String for column in series):
-        dtype: pl.DataType | type[pl.DataType] = pl.String
-        texts = [column.unique() for column in series if column.dtype == pl.String]
-        may_convert = not any(typed and column.dtype == pl.String for column, typed in columns)
-        if may_convert and all(_spells_integers(distinct) for distinct in texts):
-            dtype = pl.Int64
-    else:
-        dtype = pl.UInt64 if any(column.dtype == pl.UInt64 for column in series) else pl.Int64
-    same = [column.cast(dtype).alias(kind) for column in series]
-    distinct = pl.concat([column.unique() for column in same]).unique().sort()
-    return Vocabulary(distinct, kind=kind), same
-
-
-def _spells_integers(texts: pl.Series) -> bool:
-    numbers = texts.cast(pl.Int64, strict=False)
-    return not numbers.null_count() and bool((numbers.cast(pl.String) == texts).all())
 
 
 def _read_parquet(path: Path, asked: Mapping[str, Column], min_weight: float | None, report: Report) -> Table:
     source: Path | bytes = read_bytes(path) if split_suffix(path)[1] else path
     try:
-        names = list(pl.read_parquet_schema(source))
+        schema = pl.read_parquet_schema(source)
+        names = list(schema)
         chosen = choose_columns(names, asked, str(path))
-        frame = pl.read_parquet(source, columns=sorted({names[position] for position in chosen.values()}))
+        named = {role: names[position] for role, position in chosen.items()}
+        # of ids that are floats, only the whole column tells why: integers with a hole are
+        whole = any(schema[named[role]].is_float() for role in ("user", "item"))
+        frame = pl.scan_parquet(source).select(sorted(set(named.values())))
+        n_rows = int(frame.select(pl.len()).collect().item())
+        if not n_rows:
+            raise PlacedError(str(path), "must hold interactions; the file has no rows", "Write one row for each.")
+        size = n_rows if whole else _ROWS
+
+        def blocks() -> Iterator[dict[str, pl.Series]]:
+            for start in range(0, n_rows, size):
+                block = frame.slice(start, size).collect()
+                yield {role: block[name] for role, name in named.items()}
+
+        return _typed_table(blocks(), named, str(path), min_weight, report)
     except (OSError, pl.exceptions.PolarsError) as error:
         what = f"must be a Parquet file; {str(error).splitlines()[0]}"
         raise PlacedError(str(path), what, "Was it cut, or is it of another format?") from error
-    if not len(frame):
-        raise PlacedError(str(path), "must hold interactions; the file has no rows", "Write one row for each.")
-    named = {role: names[position] for role, position in chosen.items()}
-    return _typed_table({role: frame[name] for role, name in named.items()}, named, str(path), min_weight, report)
 
 
 def _typed_table(
-    columns: Mapping[str, pl.Series], names: Mapping[str, str], where: str, min_weight: float | None, report: Report
+    blocks: Iterator[Mapping[str, pl.Series]],
+    names: Mapping[str, str],
+    where: str,
+    min_weight: float | None,
+    report: Report,
 ) -> Table:
-    return clean(
-        columns,
-        where=where,
-        place=lambda row: f"{where}, row {row}",
-        report=report,
-        min_weight=min_weight,
-        typed=True,
-        names=names,
-    )
+    cleaner = Cleaner(where, report, min_weight=min_weight, typed=True, names=names)
+    start = 0
+    for columns in blocks:
+        cleaner.add(columns, place=lambda row, start=start: f"{where}, row {start + row}")  # type: ignore[misc]
+        start += len(columns["user"])
+    return cleaner.table()
 
 
 def _to_polars(column: "nw.Series[Any]") -> pl.Series:

@@ -3,7 +3,7 @@
 import datetime as dt
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -104,12 +104,18 @@ class RandomPerUser(SplitStrategy):
 
     def split(self, interactions: Interactions, *, rng: int | np.random.Generator = 0) -> Split:
         """Split at random; the same seed splits equal data alike."""
-        keys = as_generator(rng, "split").random(len(interactions))
+        generator = as_generator(rng, "split")
         counts = interactions.user_counts
         n_test = np.minimum(_share(self.test, counts), np.maximum(counts - 1, 0))
         n_valid = np.minimum(_share(self.valid, counts), np.maximum(counts - 1 - n_test, 0))
-        order = np.lexsort((keys, interactions.user_index))
-        return _by_last(interactions, order, n_valid, n_test, has_valid=self.valid > 0, has_test=self.test > 0)
+        return _by_last(
+            interactions,
+            lambda block: generator.random(block.stop - block.start),
+            n_valid,
+            n_test,
+            has_valid=self.valid > 0,
+            has_test=self.test > 0,
+        )
 
 
 class LeaveLastOut(SplitStrategy):
@@ -138,8 +144,9 @@ class LeaveLastOut(SplitStrategy):
         spare = np.maximum(interactions.user_counts - 1, 0)
         n_test = np.minimum(self.test, spare)
         n_valid = np.minimum(self.valid, spare - n_test)
-        order = np.lexsort((times, interactions.user_index))  # stable: ties keep the order of items
-        return _by_last(interactions, order, n_valid, n_test, has_valid=self.valid > 0, has_test=self.test > 0)
+        return _by_last(
+            interactions, lambda block: times[block], n_valid, n_test, has_valid=self.valid > 0, has_test=self.test > 0
+        )
 
 
 class ByTime(SplitStrategy):
@@ -321,20 +328,27 @@ def _times(interactions: Interactions, strategy: str) -> NDArray[np.number]:
 
 def _by_last(
     interactions: Interactions,
-    order: NDArray[np.intp],
+    sort_keys: Callable[[slice], NDArray[np.number]],
     n_valid: NDArray[np.int64],
     n_test: NDArray[np.int64],
     *,
     has_valid: bool,
     has_test: bool,
 ) -> Split:
-    """Give each user's last ``n_test`` in ``order`` (grouped by user) to test and the ``n_valid`` before to valid."""
-    counts = interactions.user_counts
-    place = np.arange(len(interactions)) - np.repeat(interactions.indptr[:-1], counts)
-    from_end = np.repeat(counts, counts) - place  # 1 for a user's last
+    """Give each user's last ``n_test`` in the order of ``sort_keys`` to test and the ``n_valid`` before to valid.
+
+    Keys of equal size keep the order of items. They are asked for block by block, from the first interaction on.
+    """
     part = np.zeros(len(interactions), dtype=np.int8)
-    part[order] = (from_end <= np.repeat(n_test + n_valid, counts)).astype(np.int8)
-    part[order[from_end <= np.repeat(n_test, counts)]] = 2
+    for first, last in interactions.user_blocks():
+        block = slice(int(interactions.indptr[first]), int(interactions.indptr[last]))
+        counts = interactions.user_counts[first:last]
+        order = np.lexsort((sort_keys(block), interactions.user_index[block])) + block.start
+        place = np.arange(block.start, block.stop) - np.repeat(interactions.indptr[first:last], counts)
+        from_end = np.repeat(counts, counts) - place  # 1 for a user's last
+        n_last = n_test[first:last]
+        part[order] = from_end <= np.repeat(n_last + n_valid[first:last], counts)
+        part[order[from_end <= np.repeat(n_last, counts)]] = 2
     return Split(
         interactions.select(part == 0),
         interactions.select(part == 1) if has_valid else None,

@@ -3,7 +3,7 @@
 import csv
 import io
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NoReturn
 
@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from multimargin.data.problems import PlacedError, Report
+from multimargin.data.problems import PlacedError
 from multimargin.data.sources import Source
 
 _ONE_BYTE = "\x1f"  # stands for "::", as polars separates by one byte
@@ -35,24 +35,42 @@ class Layout:
 
 
 class TextRows:
-    """The lines below the header, as polars numbers them and as an editor does."""
+    """The lines of a block below the header, as polars numbers them and as an editor does.
+
+    Args:
+        source: the block.
+        layout: of the file.
+        chosen: role -> position of its column.
+    """
 
     def __init__(self, source: Source, layout: Layout, chosen: Mapping[str, int]):
         self._layout, self._chosen = layout, chosen
-        self._skipped = source.data[: int(source.line_ends[layout.header_line - 1]) + 1] if layout.header_line else b""
-        body = source.data[len(self._skipped) :]
+        n_skipped = max(layout.header_line - source.lines_before, 0)
+        skipped = 0
+        if n_skipped:
+            skipped = int(source.line_ends[min(n_skipped, len(source.line_ends)) - 1]) + 1
+        body = source.data[skipped:]
         leading = body[: len(body) - len(body.lstrip(b"\r\n"))]
         leading = leading[: leading.rfind(b"\n") + 1]
-        self._first_line = layout.header_line + leading.count(b"\n") + 1
+        self._first_line = n_skipped + leading.count(b"\n") + 1  # of the block
         body = body[len(leading) :].rstrip(b"\r\n")
+        body += b"\n" if body else b""  # else polars overlooks an empty last field
         if layout.separator == "::":
             body = body.replace(b"::", _ONE_BYTE.encode())
-        self._source = Source(source.path, body)
+        self._source = replace(source, data=body)
         self._separator = _ONE_BYTE if layout.separator == "::" else layout.separator
         self._n_fields = len(layout.names)
 
+    def has_odd_quotes(self) -> bool:
+        """Tell whether a double quote stands at neither end of a field, nor next to another."""
+        text = self._source.bytes_
+        at = np.flatnonzero(text == ord('"'))
+        ends = np.array([ord(each) for each in (self._separator, "\n", "\r", '"')], dtype=np.uint8)
+        before, after = text[np.maximum(at - 1, 0)], text[np.minimum(at + 1, len(text) - 1)]
+        return not (np.isin(before, ends) | np.isin(after, ends) | (at == 0)).all()
+
     @cached_property
-    def _widths(self) -> NDArray[np.int64]:
+    def widths(self) -> NDArray[np.int64]:
         """Fields of each record; 0 for a blank line."""
         if self._layout.quoted:
             return self._records[1]
@@ -126,28 +144,15 @@ class TextRows:
     def blank(self) -> NDArray[np.bool_]:
         """Which rows are blank lines."""
         if not self._layout.quoted:
-            return np.equal(self._widths, 0)
+            return np.equal(self.widths, 0)
         nothing: NDArray[np.bool_] = self.frame.select(pl.all_horizontal(pl.all().is_null())).to_series().to_numpy()
-        return nothing & (self._widths == 0) if nothing.any() else nothing
+        return nothing & (self.widths == 0) if nothing.any() else nothing
 
-    def ragged(self, report: Report) -> NDArray[np.bool_]:
-        """Report the lines with too few or too many fields and return which they are."""
+    def ragged(self) -> NDArray[np.bool_]:
+        """Return which lines have too few or too many fields."""
         if self._layout.quoted and not self._may_be_ragged():
             return np.zeros(len(self.frame), dtype=bool)
-        widths = self._widths
-        wrong: NDArray[np.bool_] = (widths != self._n_fields) & (widths != 0)
-        found = np.flatnonzero(wrong)
-        for row in found[:5]:
-            what = f"the line must have {self._n_fields} fields as line {self._first_line} has; got {widths[row]}"
-            if self._layout.header_line:
-                what = f"the line must have {self._n_fields} fields as the header has; got {widths[row]}"
-            report(PlacedError(self._source.place(self.line(int(row))), what, "Mend or delete that line."))
-        if len(found) > 5:
-            report(
-                PlacedError(
-                    str(self._source.path), f"{len(found) - 5:,} more lines are ragged", "Is the separator right?"
-                )
-            )
+        wrong: NDArray[np.bool_] = (self.widths != self._n_fields) & (self.widths != 0)
         return wrong
 
     def _may_be_ragged(self) -> bool:
@@ -161,7 +166,10 @@ class TextRows:
         return False
 
     def line(self, row: int) -> int:
-        """Return the line number, from 1 in the user's file, of ``row``."""
-        if self._layout.quoted:
-            return self._first_line + int(self._records[0][row]) - 1
-        return self._first_line + row
+        """Return the number of the line, from 1 in the user's file, of ``row``."""
+        first = self._source.lines_before + self._first_line
+        return first + (int(self._records[0][row]) - 1 if self._layout.quoted else row)
+
+    def place(self, row: int) -> str:
+        """Return how messages name ``row``."""
+        return f"{self._source.path}, line {self.line(row)}"

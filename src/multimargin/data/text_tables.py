@@ -3,25 +3,27 @@
 import csv
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
-from multimargin.data.columns import ROLES, Column, Table, choose_columns, clean, role_of
+from multimargin.data.columns import ROLES, Cleaner, Column, Table, choose_columns, role_of
 from multimargin.data.problems import PlacedError, Report, shown
-from multimargin.data.sources import Source
+from multimargin.data.sources import Source, TextFile
 from multimargin.data.text_rows import Layout, TextRows
-from multimargin.data.times import to_numbers
+from multimargin.data.times import UndecidedError, to_numbers
 
 SEPARATORS = {"::": "double colons", "\t": "tabs", ",": "commas", ";": "semicolons", "|": "bars", " ": "spaces"}
 _RECBOLE = re.compile(r"(.+):(token|float|token_seq|float_seq)")
 _AMAZON_USER = re.compile(r"A[0-9A-Z]{10,27}")
+_RAGGED = 5  # ragged lines that are named
 _AMAZON_ITEM = re.compile(r"B[0-9A-Z]{9}|[0-9]{9}[0-9X]")
 
 
 def read_text_table(
-    source: Source,
+    file: TextFile,
     asked: Mapping[str, Column],
     *,
     separator: str | None,
@@ -32,42 +34,97 @@ def read_text_table(
     """Read a text table into a ``Table``; what is not said is found out.
 
     Args:
-        source: the file.
+        file: the file.
         asked: column for each role.
         separator: what stands between fields, or None.
         header: whether the first line names the columns, or None.
         min_weight: keep only rows with at least this weight.
         report: receives problems of single rows.
     """
-    layout = sniff(source, asked, separator=separator, header=header)
+    layout = sniff(file, asked, separator=separator, header=header)
     if layout.header_line:
-        chosen = choose_columns(layout.names, asked, f"{source.path}, line {layout.header_line}")
+        chosen = choose_columns(layout.names, asked, f"{file.path}, line {layout.header_line}")
     else:
-        chosen = guess_columns(source, layout, asked)
-    rows = TextRows(source, layout, chosen)
-    if not rows.n_rows:
-        raise PlacedError(
-            str(source.path), "must hold interactions; there is a header and nothing else", "Add a line for each."
+        chosen = guess_columns(file.head, layout, asked)
+    try:
+        return _read_blocks(file.blocks(quoted=layout.quoted), layout, chosen, min_weight, report, are_parts=True)
+    except UndecidedError:
+        return _read_blocks(file.blocks(whole=True), layout, chosen, min_weight, report, are_parts=False)
+
+
+def _read_blocks(
+    blocks: Iterator[Source],
+    layout: Layout,
+    chosen: Mapping[str, int],
+    min_weight: float | None,
+    report: Report,
+    *,
+    are_parts: bool,
+) -> Table:
+    """Read a table from its blocks.
+
+    Raises:
+        UndecidedError: only the whole table can tell: blocks with dates and with numbers, or something is wrong where
+            there are quotes, and with them what is a line.
+    """
+    names = {role: layout.names[position] for role, position in chosen.items()} if layout.header_line else None
+    cleaner: Cleaner | None = None
+    ragged: list[tuple[int, int]] = []  # (line, fields) of the first ones
+    n_ragged = first_line = 0
+    path = ""
+    for block in blocks:
+        path = str(block.path)
+        rows = TextRows(block, layout, chosen)
+        if not rows.n_rows:
+            continue
+        if cleaner is None:
+            cleaner, first_line = Cleaner(path, report, min_weight=min_weight, names=names), rows.line(0)
+        bad = _checked_quotes(rows) if layout.quoted and are_parts else rows.ragged()
+        found = np.flatnonzero(bad)
+        n_ragged += len(found)
+        ragged += [(rows.line(int(row)), int(rows.widths[row])) for row in found[: _RAGGED - len(ragged)]]
+        kept = np.flatnonzero(~rows.blank)  # blank lines are no rows, yet the lines below keep their numbers
+        columns = {role: rows.frame[str(position)] for role, position in chosen.items()}
+        if len(kept) < len(bad):
+            columns = {role: column.gather(kept) for role, column in columns.items()}
+        cleaner.add(
+            columns,
+            place=lambda row, rows=rows, kept=kept: rows.place(int(kept[row])),  # type: ignore[misc]
+            bad=pl.Series(bad[kept], dtype=pl.Boolean),
         )
-    bad = rows.ragged(report)
-    kept = np.flatnonzero(~rows.blank)  # blank lines are no rows, yet the lines below keep their numbers
-    return clean(
-        {role: rows.frame[str(position)].gather(kept) for role, position in chosen.items()},
-        where=str(source.path),
-        place=lambda row: source.place(rows.line(int(kept[row]))),
-        report=report,
-        min_weight=min_weight,
-        bad=pl.Series(bad[kept], dtype=pl.Boolean),
-        names={role: layout.names[position] for role, position in chosen.items()} if layout.header_line else None,
-    )
+    if cleaner is None:
+        what = "must hold interactions; there is a header and nothing else"
+        raise PlacedError(path, what, "Add a line for each.")
+    model = "the header" if layout.header_line else f"line {first_line}"
+    for line, width in ragged:
+        what = f"the line must have {len(layout.names)} fields as {model} has; got {width}"
+        report(PlacedError(f"{path}, line {line}", what, "Mend or delete that line."))
+    if n_ragged > len(ragged):
+        report(PlacedError(path, f"{n_ragged - len(ragged):,} more lines are ragged", "Is the separator right?"))
+    return cleaner.table()
 
 
-def sniff(source: Source, asked: Mapping[str, Column], *, separator: str | None, header: bool | None) -> Layout:
+def _checked_quotes(rows: TextRows) -> NDArray[np.bool_]:
+    """Return which lines are ragged: none.
+
+    Raises:
+        UndecidedError: some are, or the block cannot be parsed.
+    """
+    try:
+        if rows.has_odd_quotes() or rows.ragged().any():
+            raise UndecidedError
+    except PlacedError:
+        raise UndecidedError from None
+    return np.zeros(len(rows.frame), dtype=bool)
+
+
+def sniff(file: TextFile, asked: Mapping[str, Column], *, separator: str | None, header: bool | None) -> Layout:
     """Find out separator, header and quoting from the first lines.
 
     Raises:
         PlacedError: no separator splits the lines, or nobody can tell whether line 1 is a header.
     """
+    source = file.head
     lines = source.head()
     texts = [line for _, line in lines]
     if separator is None:
@@ -93,8 +150,7 @@ def sniff(source: Source, asked: Mapping[str, Column], *, separator: str | None,
     first = [name.strip() for name in fields[0]]
     if header is None:
         header = _has_header(source, fields, asked)
-    mark = b'"'  # only at the start of a field does it quote
-    quoted = source.data.startswith(mark) or any(before + mark in source.data for before in (b"\n", separator.encode()))
+    quoted = file.quotes(separator)
     if not header:
         return Layout(separator, tuple(f"column {position}" for position in range(width)), 0, quoted)
     if len(first) != width:

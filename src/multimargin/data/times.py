@@ -10,6 +10,36 @@ from numpy.typing import NDArray
 _UNITS = ((1e17, 1e9), (1e14, 1e6), (1e11, 1e3))
 
 
+class UndecidedError(Exception):
+    """Blocks of a column disagree on what they are, numbers or dates; only the column as a whole can tell."""
+
+
+class Times:
+    """A column of moments that comes in blocks; what the first block is decides how the others are read."""
+
+    def __init__(self) -> None:
+        self._first: str | None = None  # text that is there
+        self._are_dates: bool | None = None  # of text; None: nothing yet
+
+    def add(self, column: pl.Series) -> pl.Series:
+        """Return the next block as Int64 or Float64, null where a value is no moment.
+
+        Raises:
+            UndecidedError: it holds dates, and those before held numbers, or the other way round.
+        """
+        if column.dtype != pl.String:
+            return to_numbers(column)
+        texts = column.drop_nulls()
+        if not len(texts):
+            return to_numbers(column)
+        first = self._first if self._first is not None else str(texts[0])
+        numbers, are_dates = _read_texts(column, first)
+        if self._are_dates not in (None, are_dates):
+            raise UndecidedError
+        self._first, self._are_dates = first, are_dates
+        return numbers
+
+
 def to_numbers(column: pl.Series) -> pl.Series:
     """Return ``column`` as Int64 or Float64, null where a value is no moment.
 
@@ -24,17 +54,7 @@ def to_numbers(column: pl.Series) -> pl.Series:
         return column.cast(pl.Int64)
     if column.dtype.is_float():
         return _finite(column.cast(pl.Float64))
-    text = column.cast(pl.String, strict=False).str.strip_chars()
-    missing = text.null_count()
-    for candidate in (text.cast(pl.Int64, strict=False), _finite(text.cast(pl.Float64, strict=False))):
-        if candidate.null_count() == missing:
-            return candidate
-    # one spelling for all: polars takes the format of the first and knows no other
-    text = text.str.replace(r"^(\d{4}-\d\d-\d\d)[Tt]", "${1} ").str.replace(r"[Zz]$", "")
-    moments = _seconds(text.str.to_datetime(strict=False, time_unit="us", time_zone="UTC"))
-    numbers = _finite(text.cast(pl.Float64, strict=False))
-    # numbers with a stray word stay numbers, dates with a stray word stay dates; the stray word is null in both
-    return moments if moments.null_count() < numbers.null_count() else numbers
+    return _read_texts(column.cast(pl.String, strict=False), None)[0]
 
 
 def to_number(moment: float | str | dt.date, *, like: NDArray[np.number]) -> float:
@@ -75,6 +95,24 @@ def _is_number(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _read_texts(column: pl.Series, first: str | None) -> tuple[pl.Series, bool]:
+    """Return text as numbers, and whether it is dates; ``first`` is the text whose format dates are to have."""
+    text = column.str.strip_chars()
+    missing = text.null_count()
+    for candidate in (text.cast(pl.Int64, strict=False), _finite(text.cast(pl.Float64, strict=False))):
+        if candidate.null_count() == missing:
+            return candidate, False
+    # one spelling for all: polars takes the format of the first and knows no other
+    text = pl.concat([pl.Series(text.name, [first], dtype=pl.String).str.strip_chars(), text])
+    spelled = text.str.replace(r"^(\d{4}-\d\d-\d\d)[Tt]", "${1} ").str.replace(r"[Zz]$", "")
+    moments = _seconds(spelled.str.to_datetime(strict=False, time_unit="us", time_zone="UTC")[1:])
+    numbers = _finite(spelled[1:].cast(pl.Float64, strict=False))
+    # numbers with a stray word stay numbers, dates with a stray word stay dates; the stray word is null in both
+    if moments.null_count() < numbers.null_count():
+        return moments, True
+    return numbers, False
 
 
 def _finite(numbers: pl.Series) -> pl.Series:

@@ -1,12 +1,15 @@
 """LightGCN's files: one line per user, ``user item item ...``, all of them indices; read without a loop over items."""
 
+from pathlib import Path
+from typing import NamedTuple, NoReturn
+
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from multimargin.data.columns import Table
 from multimargin.data.problems import PlacedError, Report, shown
-from multimargin.data.sources import Source
+from multimargin.data.sources import Source, TextFile
 
 _MAX_DIGITS = 18  # the longest run of digits that always fits int64
 _SPARE_INDICES = 1_000_000
@@ -35,7 +38,19 @@ def looks_like_user_lines(source: Source, *, named_part: bool) -> bool:
     return each_once and (named_part or lengths.isdisjoint({2, 3, 4}))
 
 
-def read_user_lines(source: Source, report: Report) -> Table:
+class _Lines(NamedTuple):
+    """What a block of lines says; of lines, those that start with a user."""
+
+    users: NDArray[np.integer]  # (m,)
+    lines: NDArray[np.int64]  # (m,) number of the line, from 1
+    per_line: NDArray[np.int64]  # (m,) items
+    items: NDArray[np.integer]
+    broken: tuple[int, str] | None  # first line that holds something else, and what
+    n_broken: int
+    too_long: tuple[int, str] | None  # first line with a number that nothing holds, and the number
+
+
+def read_user_lines(source: Source | TextFile, report: Report) -> Table:
     """Read ``user item item ...`` lines; a user without items is legal.
 
     Args:
@@ -45,38 +60,62 @@ def read_user_lines(source: Source, report: Report) -> Table:
     Raises:
         PlacedError: an id is so large that it cannot be an index.
     """
+    blocks = [_read_block(block) for block in source.blocks()]
+    broken = next((block.broken for block in blocks if block.broken), None)
+    if broken:
+        n_broken = sum(block.n_broken for block in blocks)
+        more = f", and in {n_broken - 1:,} more lines" if n_broken > 1 else ""
+        what = f"a user line must hold whole numbers separated by spaces; got {shown(broken[1])}{more}"
+        way_out = "Text ids belong in a CSV with a header such as user_id,item_id."
+        report(PlacedError(_place(source.path, broken[0]), what, way_out))
+    too_long = next((block.too_long for block in blocks if block.too_long), None)
+    if too_long:
+        _refuse(source.path, *too_long)
+    users, lines, per_line, items = (np.concatenate([block[part] for block in blocks]) for part in range(4))
+    del blocks
+    limit = min(100 * (len(users) + len(items)) + _SPARE_INDICES, 2**31 - 1)
+    if max(users.max(initial=-1), items.max(initial=-1)) >= limit:
+        _refuse_first(source.path, users, lines, per_line, items, limit)
+    return Table(
+        str(source.path),
+        user=pl.Series("user", np.repeat(users, per_line)),
+        item=pl.Series("item", items),
+        indexed=True,
+        n_users=int(users.max(initial=-1)) + 1,
+        n_items=int(items.max(initial=-1)) + 1,
+        remarks=_remarks(source.path, users, lines, per_line),
+    )
+
+
+def _read_block(source: Source) -> _Lines:
     text = source.bytes_
     digit = (text >= ord("0")) & (text <= ord("9"))
     blank = (text == ord(" ")) | (text == ord("\n")) | (text == ord("\r")) | (text == ord("\t"))
     foreign = np.flatnonzero(~(digit | blank))
-    edges = np.diff(digit.astype(np.int8), prepend=0, append=0)
+    edges = np.diff(digit.view(np.int8), prepend=np.int8(0), append=np.int8(0))
     starts, ends = np.flatnonzero(edges == 1), np.flatnonzero(edges == -1)
     lines = np.searchsorted(source.line_ends, starts)
+    broken, too_long, n_broken = None, None, 0
     if len(foreign):
-        keep = _without_lines(source, foreign, lines, report)
+        wrong = np.unique(np.searchsorted(source.line_ends, foreign))
+        broken, n_broken = _first_word(source, int(wrong[0])), len(wrong)
+        keep = ~np.isin(lines, wrong)
         starts, ends, lines = starts[keep], ends[keep], lines[keep]
-    too_long = np.flatnonzero(ends - starts > _MAX_DIGITS)
-    if len(too_long):
-        _refuse(source, int(lines[too_long[0]]), source.data[starts[too_long[0]] : ends[too_long[0]]].decode())
+    long = np.flatnonzero(ends - starts > _MAX_DIGITS)
+    if len(long):
+        number = source.data[starts[long[0]] : ends[long[0]]].decode()
+        too_long = (source.lines_before + int(lines[long[0]]) + 1, number)
     numbers = _parse(text, starts, ends)
     is_user = np.ones(len(lines), dtype=bool)
     is_user[1:] = lines[1:] != lines[:-1]
-    limit = min(100 * len(numbers) + _SPARE_INDICES, 2**31 - 1)
-    too_large = np.flatnonzero(numbers >= limit)
-    if len(too_large):
-        _refuse(source, int(lines[too_large[0]]), str(numbers[too_large[0]]))
-    line_users = numbers[is_user]
-    per_line = np.diff(np.append(np.flatnonzero(is_user), len(numbers))) - 1
-    items = numbers[~is_user]
-    return Table(
-        str(source.path),
-        user=pl.Series("user", np.repeat(line_users, per_line)),
-        item=pl.Series("item", items),
-        indexed=True,
-        n_users=int(line_users.max(initial=-1)) + 1,
-        n_items=int(items.max(initial=-1)) + 1,
-        remarks=_remarks(source, line_users, lines[is_user], per_line),
-    )
+    first = np.flatnonzero(is_user)
+    per_line = np.diff(np.append(first, len(numbers))) - 1
+    users, items = _narrowed(numbers[first]), _narrowed(numbers[~is_user])
+    return _Lines(users, source.lines_before + 1 + lines[first], per_line, items, broken, n_broken, too_long)
+
+
+def _narrowed(numbers: NDArray[np.int64]) -> NDArray[np.integer]:
+    return numbers.astype(np.int32) if numbers.max(initial=0) < 2**31 else numbers
 
 
 def _parse(text: NDArray[np.uint8], starts: NDArray[np.int64], ends: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -90,29 +129,43 @@ def _parse(text: NDArray[np.uint8], starts: NDArray[np.int64], ends: NDArray[np.
     return numbers
 
 
-def _without_lines(
-    source: Source, foreign: NDArray[np.int64], lines: NDArray[np.int64], report: Report
-) -> NDArray[np.bool_]:
-    broken = np.unique(np.searchsorted(source.line_ends, foreign))
-    line = int(broken[0])
+def _first_word(source: Source, line: int) -> tuple[int, str]:
+    """Return the number of ``line``, counted from 0 in the block, and what on it is no whole number."""
     start = int(source.line_ends[line - 1]) + 1 if line else 0
     content = source.data[start : int(source.line_ends[line])].decode(errors="replace")
     word = next((each for each in content.split() if not (each.isascii() and each.isdigit())), content)
-    more = f", and in {len(broken) - 1:,} more lines" if len(broken) > 1 else ""
-    what = f"a user line must hold whole numbers separated by spaces; got {shown(word)}{more}"
-    report(PlacedError(source.place(line + 1), what, "Text ids belong in a CSV with a header such as user_id,item_id."))
-    return ~np.isin(lines, broken)
+    return source.lines_before + line + 1, word
 
 
-def _refuse(source: Source, line: int, number: str) -> None:
+def _place(path: Path, line: int) -> str:
+    return f"{path}, line {line}"
+
+
+def _refuse(path: Path, line: int, number: str) -> NoReturn:
     what = f"ids in user lines must be indices 0, 1, 2, ... with few gaps; got {number}"
     raise PlacedError(
-        source.place(line + 1), what, "Put ids of other kinds in a CSV with a header such as user_id,item_id."
+        _place(path, line), what, "Put ids of other kinds in a CSV with a header such as user_id,item_id."
     )
 
 
+def _refuse_first(
+    path: Path,
+    users: NDArray[np.integer],
+    lines: NDArray[np.int64],
+    per_line: NDArray[np.int64],
+    items: NDArray[np.integer],
+    limit: int,
+) -> NoReturn:
+    """Name the first number that is not below ``limit``; a user stands before the items of their line."""
+    large_users, large_items = np.flatnonzero(users >= limit), np.flatnonzero(items >= limit)
+    rows = np.searchsorted(np.cumsum(per_line), large_items[:1], side="right")
+    if not len(rows) or (len(large_users) and large_users[0] <= rows[0]):
+        _refuse(path, int(lines[large_users[0]]), str(users[large_users[0]]))
+    _refuse(path, int(lines[rows[0]]), str(items[large_items[0]]))
+
+
 def _remarks(
-    source: Source, users: NDArray[np.int64], lines: NDArray[np.int64], per_line: NDArray[np.int64]
+    path: Path, users: NDArray[np.integer], lines: NDArray[np.int64], per_line: NDArray[np.int64]
 ) -> tuple[PlacedError, ...]:
     remarks = []
     order = np.argsort(users, kind="stable")
@@ -121,9 +174,9 @@ def _remarks(
         first = int(again.min())
         what = f"user {users[first]} has a line of its own already, as have {len(again) - 1:,} more users"
         way_out = "Each line must start with its user; is the user missing from the lines?"
-        remarks.append(PlacedError(source.place(int(lines[first]) + 1), what, way_out))
+        remarks.append(PlacedError(_place(path, int(lines[first])), what, way_out))
     empty = int((per_line == 0).sum())
     if empty:
         what = f"{empty:,} users have a line but no items"
-        remarks.append(PlacedError(str(source.path), what, "Legal; nothing is learnt or measured for them here."))
+        remarks.append(PlacedError(str(path), what, "Legal; nothing is learnt or measured for them here."))
     return tuple(remarks)

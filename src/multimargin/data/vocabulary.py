@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from multimargin.errors import DataError, UnknownIdError
 
+_BLOCK = 1 << 20  # ids that are Python's at a time
+
 
 class Vocabulary:
     """An immutable list of distinct outside ids; an id's position is its inside index.
@@ -102,7 +104,8 @@ class Vocabulary:
         digest = hashlib.sha256(str(self._ids.dtype).encode())
         if self._ids.dtype == pl.String:
             digest.update(self._ids.str.len_bytes().to_numpy().tobytes())
-            digest.update("".join(self._ids.to_list()).encode())
+            for start in range(0, len(self), _BLOCK):
+                digest.update("".join(self._ids[start : start + _BLOCK].to_list()).encode())
         else:
-            digest.update(self._ids.to_numpy().tobytes())
+            digest.update(np.ascontiguousarray(self._ids.to_numpy()).data)
         return digest.hexdigest()

@@ -109,7 +109,7 @@ class Evaluator:
         self.users = np.flatnonzero(relevant.user_counts)
         if not len(self.users):
             raise DataError("relevant must hold at least one interaction; none is left to evaluate on.")
-        n_hidden = int(np.isin(_pairs(relevant), _pairs(seen)).sum())
+        n_hidden = int(relevant.are_in(seen).sum())
         self.notes: tuple[str, ...] = ()
         if n_hidden:
             self.notes = (
@@ -203,10 +203,6 @@ def _matched(test: Interactions, known: Interactions) -> tuple[Interactions, tup
     n_left_out = int((~keep).sum())
     note = f"{n_left_out:,} held-out pairs name a user or an item that was not in training; they are left out."
     return matched, (note,) if n_left_out else ()
-
-
-def _pairs(interactions: Interactions) -> NDArray[np.int64]:
-    return interactions.user_index.astype(np.int64) * max(interactions.n_items, 1) + interactions.indices
 
 
 def _suspicions(metrics: Mapping[str, float]) -> tuple[str, ...]:
