@@ -248,10 +248,18 @@ class Cleaner:
                 largest = shown(self._largest)
                 what = f"min_weight must keep something; the largest weight is {largest}, got {self._min_weight}"
                 raise PlacedError(self._where, what, "Lower it.")
-        numbers = {
-            role: pl.Series(role, np.concatenate(blocks)) if blocks else None for role, blocks in self._numbers.items()
-        }
-        return Table(self._where, **self._ids, **numbers, typed=self._typed, names=self._names)
+        timestamp, weight = (
+            pl.Series(role, np.concatenate(blocks)) if blocks else None for role, blocks in self._numbers.items()
+        )
+        return Table(
+            self._where,
+            user=self._ids["user"],
+            item=self._ids["item"],
+            timestamp=timestamp,
+            weight=weight,
+            typed=self._typed,
+            names=self._names,
+        )
 
     def _name(self, role: str) -> str:
         named = self._names.get(role, role)

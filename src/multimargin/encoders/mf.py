@@ -46,7 +46,8 @@ class MF(Encoder):
         self.item_table = self._table(train.n_items, rng)
 
     def _table(self, rows: int, rng: np.random.Generator) -> nn.Parameter:
-        values = rng.standard_normal((rows, self.embedding_dim), dtype=np.float32) * np.float32(self.init_std)
+        values = rng.standard_normal((rows, self.embedding_dim), dtype=np.float32)
+        values *= np.float32(self.init_std)
         return nn.Parameter(torch.from_numpy(values))
 
     def tables(self) -> tuple[Float[Tensor, "U D"], Float[Tensor, "I D"]]:

@@ -18,6 +18,7 @@ from multimargin.errors import DataError
 from multimargin.evaluate.metrics import METRICS, all_metrics, hits_of, metric_name
 from multimargin.recommend.recommender import Recommender
 from multimargin.recommend.top_k import Catalogue, SeenItems, as_table, normalised, top_k
+from multimargin.rng import as_generator
 
 Protocol = Literal["honest", "paper"]
 
@@ -82,6 +83,9 @@ class Evaluator:
         seen: interactions to leave out of the lists: the training data, at test time usually validation data too.
         k: cut-offs, 1 or more each, any order.
         protocol: "honest" or "paper"; goes with the numbers.
+        n_users: how many of the users with held-out items are measured, drawn at random, 1 or more; None: all. That
+            they are a sample goes with the numbers as a note.
+        rng: a seed, whose stream "evaluate" is used, or a generator; draws the users.
         threads: how many to use; None: ``get_threads()``. The numbers are the same.
 
     Raises:
@@ -95,6 +99,8 @@ class Evaluator:
         seen: Interactions,
         k: Sequence[int] | int = (20, 50),
         protocol: Protocol = "honest",
+        n_users: int | None = None,
+        rng: int | np.random.Generator = 0,
         threads: int | None = None,
     ):
         if relevant.users != seen.users or relevant.items != seen.items:
@@ -105,14 +111,23 @@ class Evaluator:
         self.k = tuple(sorted({checks.positive_int("k", cut) for cut in cuts}))
         checks.choice("protocol", protocol, ("honest", "paper"))
         self.protocol = protocol
-        self.relevant, self.seen, self.threads = relevant, seen, threads
         self.users = np.flatnonzero(relevant.user_counts)
         if not len(self.users):
             raise DataError("relevant must hold at least one interaction; none is left to evaluate on.")
+        self.n_skipped = relevant.n_users - len(self.users)
+        sampled = ""
+        if n_users is not None and checks.positive_int("n_users", n_users) < len(self.users):
+            sampled = f"measured on {n_users:,} of the {len(self.users):,} users with held-out items, drawn at random."
+            self.users = np.sort(as_generator(rng, "evaluate").choice(self.users, n_users, replace=False))
+            chosen = np.zeros(relevant.n_users, dtype=bool)
+            chosen[self.users] = True
+            relevant = relevant.select(np.repeat(chosen, relevant.user_counts))
+        self.is_sample = bool(sampled)
+        self.relevant, self.seen, self.threads = relevant, seen, threads
         n_hidden = int(relevant.are_in(seen).sum())
-        self.notes: tuple[str, ...] = ()
+        self.notes: tuple[str, ...] = (sampled,) if sampled else ()
         if n_hidden:
-            self.notes = (
+            self.notes += (
                 f"{n_hidden:,} held-out pairs were already seen: no list can hold them, yet they count in |R|.",
             )
 
@@ -157,7 +172,7 @@ class Evaluator:
         return Evaluation(
             metrics=metrics,
             n_users=len(self.users),
-            n_skipped=self.relevant.n_users - len(self.users),
+            n_skipped=self.n_skipped,
             protocol=self.protocol,
             per_user=per_user,
             users=self.users,
@@ -172,6 +187,8 @@ def evaluate(
     k: Sequence[int] | int = (20, 50),
     seen: Interactions | None = None,
     protocol: Protocol = "honest",
+    n_users: int | None = None,
+    rng: int | np.random.Generator = 0,
 ) -> Evaluation:
     """Rank all items for every user of ``test`` and measure the lists.
 
@@ -182,13 +199,16 @@ def evaluate(
         k: cut-offs.
         seen: interactions to leave out of the lists; None: what the model has seen.
         protocol: "honest", or "paper" where the model was selected on ``test``.
+        n_users: how many users are measured, drawn at random from those with held-out items; None: all.
+        rng: draws them; see ``Evaluator``.
 
     Raises:
         DataError: nothing is left to evaluate on.
     """
     seen = model.seen if seen is None else seen
     test, notes = _matched(test, model.seen)
-    result = Evaluator(test, seen=seen, k=k, protocol=protocol)(model.user_table, model.item_table, model.similarity)
+    evaluator = Evaluator(test, seen=seen, k=k, protocol=protocol, n_users=n_users, rng=rng)
+    result = evaluator(model.user_table, model.item_table, model.similarity)
     return Evaluation(**{**vars(result), "notes": (*notes, *result.notes)}) if notes else result
 
 

@@ -38,4 +38,11 @@ def evaluate_run(run: str | Path, *, data: str | Path | None = None, k: Sequence
             f"data must be what the run was trained on; {recipe.values['data']} holds other interactions. "
             "Give the same data with --data PATH, or one file of held-out interactions."
         )
-    return evaluate_model(model, found, k=cut_offs, protocol=recipe.values["protocol"])
+    return evaluate_model(
+        model,
+        found,
+        k=cut_offs,
+        protocol=recipe.values["protocol"],
+        n_users=recipe.values["evaluate_users"],
+        rng=recipe.values["seed"],
+    )

@@ -90,6 +90,7 @@ def fit(
     dropout: float = 0.1,
     metric: str = "NDCG@20",
     k: Sequence[int] = (20, 50),
+    evaluate_users: int | None = None,
     evaluate_every: int = 1,
     stopping: EarlyStopping | None = None,
     schedule: ReduceOnPlateau | None = None,
@@ -117,6 +118,7 @@ def fit(
         dropout: of the user vector after normalising, in [0, 1).
         metric: what the best epoch is chosen by, for instance "NDCG@20"; its cut-off is one of ``k``.
         k: cut-offs evaluated on ``valid``.
+        evaluate_users: how many users of ``valid`` are evaluated, drawn once by ``seed``, 1 or more; None: all.
         evaluate_every: epochs between evaluations.
         stopping: when to stop early; None: never.
         schedule: when to lower the learning rate; None: never.
@@ -160,7 +162,9 @@ def fit(
         encoder=encoder,
         loss=MultiMarginLoss() if loss is None else loss,
         negatives=UniformNegatives() if negatives is None else negatives,
-        evaluate=None if valid is None else _callback(Evaluator(valid, seen=train, k=tuple(k))),
+        evaluate=None
+        if valid is None
+        else _callback(Evaluator(valid, seen=train, k=tuple(k), n_users=evaluate_users, rng=seed)),
         run=None if run is None else Path(run),
         resume=resume,
         progress=progress,
@@ -336,7 +340,13 @@ def evaluate_parts(model: Recommender, parts: Parts, recipe: Recipe, k: Sequence
             "the run must have set test data aside to be evaluated; its split has none. Give --data PATH."
         )
     return evaluate_model(
-        model, parts.test, k=tuple(k or recipe.values["k"]), seen=parts.seen, protocol=recipe.values["protocol"]
+        model,
+        parts.test,
+        k=tuple(k or recipe.values["k"]),
+        seen=parts.seen,
+        protocol=recipe.values["protocol"],
+        n_users=recipe.values["evaluate_users"],
+        rng=recipe.values["seed"],
     )
 
 
@@ -344,7 +354,14 @@ def _train(recipe: Recipe, objects: Objects, parts: Parts, folder: Run, *, resum
     callback = None
     if parts.select is not None:
         values = recipe.values
-        evaluator = Evaluator(parts.select, seen=parts.train, k=tuple(values["k"]), protocol=values["protocol"])
+        evaluator = Evaluator(
+            parts.select,
+            seen=parts.train,
+            k=tuple(values["k"]),
+            protocol=values["protocol"],
+            n_users=values["evaluate_users"],
+            rng=values["seed"],
+        )
         callback = _callback(evaluator)
     return objects.trainer.fit(
         parts.train,
@@ -362,7 +379,9 @@ def _callback(evaluator: Evaluator) -> Callable[[Encoder], Mapping[str, Any]]:
     def evaluate(encoder: Encoder) -> Mapping[str, Any]:
         user_table, item_table = (table.detach().cpu().numpy() for table in encoder.tables())
         metrics = evaluator(user_table, item_table, encoder.similarity).metrics
-        return {**metrics, "protocol": evaluator.protocol}  # goes with each row of metrics.jsonl
+        # what goes with each row of metrics.jsonl
+        sample = {"users": len(evaluator.users)} if evaluator.is_sample else {}
+        return {**metrics, **sample, "protocol": evaluator.protocol}
 
     return evaluate
 

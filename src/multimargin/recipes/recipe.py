@@ -116,7 +116,7 @@ def schema() -> dict[str, list[str] | None]:
     """Return every key a recipe may have, in order; for an axis the names it may choose, otherwise None."""
     keys: dict[str, list[str] | None] = {"data": None, "read": None, "protocol": list(PROTOCOLS)}
     keys |= {axis: sorted(names()) for axis, names in _AXES.items()}
-    keys["k"] = None
+    keys |= {"k": None, "evaluate_users": None}
     return keys | dict.fromkeys(_trainer_parameters())
 
 
@@ -263,6 +263,8 @@ def _resolve(values: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(k, (list, tuple)) or not k:
         raise RecipeError(f"k must be a list of cut-offs; got {k!r}. For instance k=[20,50].")
     resolved["k"] = sorted({checks.positive_int("k", each) for each in k})
+    some = values.get("evaluate_users")
+    resolved["evaluate_users"] = None if some is None else checks.positive_int("evaluate_users", some)
     parts = _trainer_parts()
     for key, parameter in _trainer_parameters().items():
         value = values.get(key, parameter.default)

@@ -50,26 +50,18 @@ def save(model: "Recommender", folder: str | Path) -> None:
         ArgumentError: ``model.info`` holds something that JSON cannot.
     """
     folder = Path(folder)
-    contents = {
-        "tables": ("safetensors", safetensors.numpy.save(_tables(model))),
-        "users": ("parquet", _parquet(pl.DataFrame({"id": model.users.series}))),
-        "items": ("parquet", _parquet(pl.DataFrame({"id": model.items.series}))),
-        "seen": ("parquet", _parquet(pl.DataFrame({"user": model.seen.user_index, "item": model.seen.indices}))),
-    }
-    hashes = {role: hashlib.sha256(data).hexdigest() for role, (_, data) in contents.items()}
-    files = {role: [f"{role}-{hashes[role][:12]}.{suffix}", hashes[role]] for role, (suffix, _) in contents.items()}
-    manifest = {
+    manifest: dict[str, Any] = {
         "format": FORMAT,
         "version": VERSION,
         "similarity": model.similarity,
         "users": len(model.users),
         "items": len(model.items),
         "embedding_dim": model.item_table.shape[1],
-        "files": files,
+        "files": {},
         "info": model.info,
     }
     try:
-        text = json.dumps(manifest, indent=2, ensure_ascii=False)
+        _as_text(manifest)
     except (TypeError, ValueError) as error:
         raise ArgumentError(f"info must be what JSON can hold; {error}. Convert it to text or numbers first.") from None
     with _writing("The model", folder):
@@ -77,10 +69,11 @@ def save(model: "Recommender", folder: str | Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         before = {path.name for path in folder.iterdir()}
         old = _files_named_by(folder)
+        files: dict[str, tuple[str, str]] = manifest["files"]
         try:
-            for role, (name, _) in files.items():
-                _replace(folder / name, contents[role][1])
-            _replace(folder / _MANIFEST, text.encode())
+            for role, suffix, write in _contents(model):
+                files[role] = _write(folder, role, suffix, write)
+            _replace(folder / _MANIFEST, _as_text(manifest))
         except BaseException:
             for name, _ in files.values():
                 if name not in before:
@@ -121,12 +114,12 @@ def load(folder: str | Path) -> "Recommender":
         if isinstance(error, CheckpointError):
             raise
         raise _corrupt(path) from None
-    data = {role: _read(folder, files, role, path) for role in ("tables", "users", "items", "seen")}
+    found = {role: _checked(folder, files, role, path) for role in ("tables", "users", "items", "seen")}
     try:
-        tables = safetensors.numpy.load(data["tables"])
-        users = Vocabulary(pl.read_parquet(data["users"])["id"], kind="user")
-        items = Vocabulary(pl.read_parquet(data["items"])["id"], kind="item")
-        pairs = pl.read_parquet(data["seen"])
+        tables = safetensors.numpy.load_file(found["tables"])
+        users = Vocabulary(pl.read_parquet(found["users"])["id"], kind="user")
+        items = Vocabulary(pl.read_parquet(found["items"])["id"], kind="item")
+        pairs = pl.read_parquet(found["seen"])
         seen = Interactions.from_pairs(pairs["user"].to_numpy(), pairs["item"].to_numpy(), users, items)
         return Recommender(tables["user_table"], tables["item_table"], similarity=similarity, seen=seen, info=info)
     except (ArgumentError, DataError, KeyError, SafetensorError, pl.exceptions.PolarsError) as error:
@@ -260,8 +253,33 @@ def _replace(path: Path, data: bytes) -> None:
         os.fsync(file.fileno())
 
 
-def _tables(model: "Recommender") -> dict[str, Any]:
-    return {"user_table": model.user_table, "item_table": model.item_table}
+def _contents(model: "Recommender") -> Iterator[tuple[str, str, Callable[[Path], object]]]:
+    """Return the role and suffix of each file of a model, and what writes it."""
+    tables = {"user_table": model.user_table, "item_table": model.item_table}
+    yield "tables", "safetensors", lambda path: safetensors.numpy.save_file(tables, path)
+    yield "users", "parquet", pl.DataFrame({"id": model.users.series}).write_parquet
+    yield "items", "parquet", pl.DataFrame({"id": model.items.series}).write_parquet
+    yield "seen", "parquet", pl.DataFrame({"user": model.seen.user_index, "item": model.seen.indices}).write_parquet
+
+
+def _write(folder: Path, role: str, suffix: str, write: Callable[[Path], object]) -> tuple[str, str]:
+    """Write a file under a name that carries its hash; return name and hash."""
+    temporary = folder / f".{role}.{os.getpid()}.tmp"
+    try:
+        write(temporary)
+        with temporary.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+            os.fsync(file.fileno())
+        name = f"{role}-{digest[:12]}.{suffix}"
+        os.replace(temporary, folder / name)  # noqa: PTH105 - as in ``_temporary``
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    return name, digest
+
+
+def _as_text(manifest: dict[str, Any]) -> bytes:
+    return json.dumps(manifest, indent=2, ensure_ascii=False).encode()
 
 
 def _parquet(frame: pl.DataFrame) -> bytes:
@@ -280,19 +298,20 @@ def _files_named_by(folder: Path) -> set[str]:
         return set()
 
 
-def _read(folder: Path, files: dict[str, tuple[str, str]], role: str, manifest: Path) -> bytes:
-    """Return a file's content if it is what was written."""
+def _checked(folder: Path, files: dict[str, tuple[str, str]], role: str, manifest: Path) -> Path:
+    """Return a file's path if it holds what was written."""
     if role not in files or Path(files[role][0]).name != files[role][0]:
         raise _corrupt(manifest)
     name, digest = files[role]
     path = folder / name
     try:
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read: {error.strerror}. Train or copy the model again.") from None
-    if hashlib.sha256(data).hexdigest() != digest:
+    if found != digest:
         raise _corrupt(path)
-    return data
+    return path
 
 
 def _corrupt(path: Path) -> CheckpointError:

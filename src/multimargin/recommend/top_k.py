@@ -40,6 +40,7 @@ from multimargin.recommend.scan import count_seen, rotate_rows, round_rows, samp
 Screen = Literal["auto", "int8", "float32"]
 
 _BLOCK = 512  # users at a time
+_ROWS = 2**14  # vectors that are normalised at a time
 _STEPS = 127  # int8 runs over -127..127
 _BEYOND = {"int8": 2.0**30, "float32": 2.0**126}  # more than any screened value
 _SAMPLE = 32  # chunks that give the first limits
@@ -208,8 +209,11 @@ def as_table(name: str, vectors: NDArray[np.float32] | torch.Tensor) -> NDArray[
 
 def normalised(table: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the rows of ``table`` divided by max(norm, 1e-12): their dot products are cosines."""
-    lengths = np.sqrt(np.einsum("nd,nd->n", table, table, dtype=np.float64))
-    scaled: NDArray[np.float32] = (table / np.maximum(lengths, 1e-12)[:, None]).astype(np.float32)
+    scaled = np.empty(table.shape, dtype=np.float32)
+    for start in range(0, len(table), _ROWS):  # the quotients are float64
+        rows = table[start : start + _ROWS]
+        lengths = np.sqrt(np.einsum("nd,nd->n", rows, rows, dtype=np.float64))
+        scaled[start : start + _ROWS] = rows / np.maximum(lengths, 1e-12)[:, None]
     return scaled
 
 

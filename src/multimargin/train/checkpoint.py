@@ -4,25 +4,35 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
+import torch
 from torch import Tensor
 
 from multimargin.errors import CheckpointError
 
 FORMAT = 2  # 2: with the state of loss and sampler
+_ROWS = 2**14  # rows that are copied at a time
+_DTYPES = {
+    torch.float64: "F64",
+    torch.float32: "F32",
+    torch.float16: "F16",
+    torch.bfloat16: "BF16",
+    torch.int64: "I64",
+    torch.int32: "I32",
+    torch.uint8: "U8",
+    torch.bool: "BOOL",
+}
 
 
 def save(path: Path, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
     """Write tensors and state to ``path`` in one piece: a reader finds the old file or the new one, never a mixture."""
-    from safetensors.torch import save_file
-
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     try:
-        save_file(contiguous, temporary, metadata={"format": str(FORMAT), "state": json.dumps(state)})
-        with temporary.open("rb") as file:
+        with temporary.open("wb") as file:
+            _write(file, tensors, {"format": str(FORMAT), "state": json.dumps(state)})
+            file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
     except Exception as error:
@@ -56,3 +66,25 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             f"{path}: checkpoint format must be {FORMAT}; got {metadata.get('format')}. Start the run again."
         )
     return tensors, state
+
+
+def _write(file: BinaryIO, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+    """Write a safetensors file some thousand rows at a time; its own writer wants every tensor contiguous, at once.
+
+    A file is the length of a JSON header, the header, and the tensors one behind the other, the widest types first, so
+    that all are aligned.
+    """
+    header: dict[str, Any] = {"__metadata__": dict(metadata)}
+    ordered = sorted(tensors, key=lambda name: -tensors[name].element_size())
+    end = 0
+    for name in ordered:
+        tensor = tensors[name]
+        start, end = end, end + tensor.numel() * tensor.element_size()
+        header[name] = {"dtype": _DTYPES[tensor.dtype], "shape": list(tensor.shape), "data_offsets": [start, end]}
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    file.write(len(text).to_bytes(8, "little") + text)
+    for name in ordered:
+        tensor = tensors[name].detach()
+        for rows in tensor.split(_ROWS) if tensor.ndim else [tensor]:
+            file.write(rows.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)

@@ -343,6 +343,7 @@ class _Session:
         t, state = self.trainer, self.state
         if state.best_value is None or value > state.best_value:
             state.best_value, state.best_epoch, state.waited = value, state.epoch, 0
+            self.best = None  # before the new copy is made, so that there is never a second
             self.best = {name: tensor.detach().clone() for name, tensor in self.encoder.state_dict().items()}
             return
         state.waited += 1
@@ -361,7 +362,7 @@ class _Session:
         tensors |= {f"loss.{name}": tensor for name, tensor in self.loss.state_dict().items()}
         tensors |= {f"negatives.{name}": torch.from_numpy(array) for name, array in self.negatives.state().items()}
         tensors |= {f"optimizer.{name}": tensor for name, tensor in self.optimizer.tensors().items()}
-        tensors |= {f"best.{name}": tensor.clone() for name, tensor in (self.best or {}).items()}
+        tensors |= {f"best.{name}": tensor for name, tensor in (self.best or {}).items()}
         checkpoint.save(self.folder / "checkpoints" / "last.safetensors", tensors, asdict(self.state))
         self._saved = time.perf_counter()
 

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from multimargin.errors import CheckpointError
 from multimargin.train import checkpoint
@@ -29,6 +29,24 @@ def test_comes_back_to_the_last_digit(path):
     assert all(torch.equal(tensors[name], TENSORS[name]) for name in TENSORS)
 
 
+@pytest.mark.parametrize("dtype", list(checkpoint._DTYPES))
+def test_tensors_of_all_types_and_many_rows_are_what_safetensors_reads(tmp_path, monkeypatch, dtype):
+    monkeypatch.setattr(checkpoint, "_ROWS", 3)
+    moments = torch.arange(70).reshape(7, 2, 5)
+    tensors = {
+        "strided": moments[:, 1].to(dtype),
+        "view": moments.to(dtype)[:, 0],
+        "one": torch.tensor(3).to(dtype),
+        "none": torch.empty(0, 4, dtype=dtype),
+        "odd": torch.ones(3, dtype=torch.uint8),
+    }
+    checkpoint.save(tmp_path / "x.safetensors", tensors, STATE)
+    for found in (load_file(tmp_path / "x.safetensors"), checkpoint.load(tmp_path / "x.safetensors")[0]):
+        assert found.keys() == tensors.keys()
+        assert all(found[name].dtype == tensors[name].dtype for name in tensors)
+        assert all(torch.equal(found[name], tensors[name]) for name in tensors)
+
+
 def test_nothing_else_is_left_in_the_folder(path):
     checkpoint.save(path, TENSORS, STATE | {"epoch": 4})
     assert [each.name for each in path.parent.iterdir()] == [path.name]
@@ -36,11 +54,11 @@ def test_nothing_else_is_left_in_the_folder(path):
 
 
 def test_a_failed_save_leaves_the_old_one(path, monkeypatch):
-    def cut_short(tensors, target, metadata):
-        target.write_bytes(b"half")
+    def cut_short(file, tensors, metadata):
+        file.write(b"half")
         raise OSError("no space left on device")
 
-    monkeypatch.setattr("safetensors.torch.save_file", cut_short)
+    monkeypatch.setattr(checkpoint, "_write", cut_short)
     with pytest.raises(OSError, match="no space left"):
         checkpoint.save(path, TENSORS, STATE | {"epoch": 4})
     assert checkpoint.load(path)[1]["epoch"] == 3
