@@ -5,8 +5,9 @@
 
 ``make`` writes ``train.txt`` and ``test.txt`` (``--format txt``) or one log, ``log.csv`` or ``log.parquet``, some
 thousand users at a time. ``run`` trains MF with the Multi-Margin Loss on Gowalla and on FOLDER with the same engine in
-the same process, ``--share`` of an epoch each, and says what an interaction costs in both; then evaluates a sample of
-users and saves the model. ``--read-only`` stops after reading.
+the same process, by turns an epoch and a twentieth of one until ``--share`` of an epoch is done, and says what an
+interaction costs in both; then evaluates a sample of users and saves the model. ``--read-only`` stops after reading.
+Memory is the most that the process held during a phase, everything included.
 """
 
 import argparse
@@ -120,13 +121,26 @@ def run(arguments: argparse.Namespace) -> None:
     train, test = _read(arguments.folder)
     if arguments.read_only:
         return
-    cost = {}
-    if arguments.gowalla.exists():
-        other, _ = _read(arguments.gowalla)
-        cost["Gowalla"] = _train(other, arguments, repeats=3)[1]
-    encoder, cost["generated"] = _train(train, arguments, repeats=1)
-    if len(cost) == 2:
-        print(f"{'':<10} an interaction costs {cost['generated'] / cost['Gowalla']:.2f} times Gowalla's", flush=True)
+    measure.reset_peak()
+    started = time.perf_counter()
+    training = Training(train, arguments)
+    _say("build", started)
+    gowalla = Training(_read(arguments.gowalla)[0], arguments) if arguments.gowalla.exists() else None
+    measure.reset_peak()
+    started = time.perf_counter()
+    for turn in range(max(round(arguments.share * _STRETCHES), 1)):
+        if gowalla:
+            gowalla.stretch(whole=True)  # by turns, so that a busy machine slows both alike
+            if turn == 0:
+                gowalla.costs.clear()  # it was compiled
+        training.stretch(whole=False)
+    settled = training.settle()
+    _say("train", started, f"{training.place:,} interactions" + ", and Gowalla's turns" * (gowalla is not None))
+    print(f"{'':<10} {training}, settling {1e6 * settled / len(train):.3f} us")
+    if gowalla:
+        ratio = np.median(np.array(training.costs[1:]) / gowalla.costs) if gowalla.costs else math.nan
+        print(f"{'':<10} Gowalla: {gowalla}\n{'':<10} an interaction costs {ratio:.2f} times Gowalla's", flush=True)
+    encoder = training.encoder
     measure.reset_peak()
     started = time.perf_counter()
     tables = [table.detach().numpy() for table in encoder.tables()]
@@ -159,51 +173,57 @@ def _read(folder: Path) -> tuple[Interactions, Interactions]:
     return found.train, found.test
 
 
-def _train(train: Interactions, arguments: argparse.Namespace, *, repeats: int) -> tuple[MF, float]:
-    """Train for a share of an epoch; return the encoder and the least seconds of an interaction."""
-    measure.reset_peak()
-    started = time.perf_counter()
-    encoder, negatives = MF(arguments.embedding_dim, init_std=INIT_STD), UniformNegatives()
-    encoder.build(train, rng=np.random.default_rng(0))
-    negatives.build(train)
-    setting = Setting(
-        train=train,
-        encoder=encoder,
-        loss=MultiMarginLoss(),
-        negatives=negatives,
-        optimizer=LazyAdam(encoder.parameters(), lr=LEARNING_RATE),
-        n_negatives=arguments.negatives,
-        batch_size=arguments.batch_size,
-        clip_norm=CLIP_NORM,
-        dropout=DROPOUT,
-        negatives_key=1,
-        dropout_key=2,
-    )
-    engine = choose_engine("fused", setting)
-    _say("build", started)
-    n, costs = len(train), []
-    rng = np.random.default_rng(1)
-    for epoch in range(repeats):
+class Training:
+    """MF with the Multi-Margin Loss, one stretch after the other."""
+
+    def __init__(self, train: Interactions, arguments: argparse.Namespace):
+        self.encoder, negatives = MF(arguments.embedding_dim, init_std=INIT_STD), UniformNegatives()
+        self.encoder.build(train, rng=np.random.default_rng(0))
+        negatives.build(train)
+        self._setting = Setting(
+            train=train,
+            encoder=self.encoder,
+            loss=MultiMarginLoss(),
+            negatives=negatives,
+            optimizer=LazyAdam(self.encoder.parameters(), lr=LEARNING_RATE),
+            n_negatives=arguments.negatives,
+            batch_size=arguments.batch_size,
+            clip_norm=CLIP_NORM,
+            dropout=DROPOUT,
+            negatives_key=1,
+            dropout_key=2,
+        )
+        self._engine = choose_engine("fused", self._setting)
+        self._rng, self._n = np.random.default_rng(1), len(train)
+        self.place, self.shuffled, self.lost = 0, 0.0, 0.0
+        self.costs: list[float] = []  # seconds of an interaction in each stretch
+
+    def stretch(self, *, whole: bool) -> None:
+        """Train on the next twentieth of an epoch, or on a whole one, settled."""
+        size = self._setting.batch_size
+        length = self._n if whole else -(-self._n // _STRETCHES // size) * size
+        first = self.place % self._n
+        if first == 0:
+            started = time.perf_counter()
+            self._order = self._setting.batches.order(self._rng)
+            self.shuffled = (time.perf_counter() - started) / self._n
+        last = min(first + length, self._n)
         started = time.perf_counter()
-        order = setting.batches.order(rng)
-        shuffled = time.perf_counter() - started
-        stop = max(int(n * arguments.share) // arguments.batch_size, 1) * arguments.batch_size
-        stop = n if arguments.share >= 1 else min(stop, n)
-        stretch = -(-n // _STRETCHES // arguments.batch_size) * arguments.batch_size
-        lost, parts = 0.0, []
-        for first in range(0, stop, stretch):
-            began = time.perf_counter()
-            last = min(first + stretch, stop)
-            lost += engine.run(order, first, last, place=epoch * n)
-            parts.append((time.perf_counter() - began) / (last - first))
-        began = time.perf_counter()
-        setting.optimizer.settle()
-        settled = time.perf_counter() - began
-        costs.append(float(np.median(parts)) + (shuffled + settled) / n)
-        what = f"{stop:,} interactions, loss {lost / stop:.4f}, {1e6 * costs[-1]:.3f} us each, of it shuffling"
-        what += f" {1e6 * shuffled / n:.3f}, settling {1e6 * settled / n:.3f}; first stretch {1e6 * parts[0]:.3f},"
-        _say("train", started, f"{what} last {1e6 * parts[-1]:.3f}")
-    return encoder, min(costs)
+        self.lost = self._engine.run(self._order, first, last, place=self.place - first) / (last - first)
+        if whole:
+            self.settle()
+        self.costs.append((time.perf_counter() - started) / (last - first))
+        self.place += last - first
+
+    def settle(self) -> float:
+        started = time.perf_counter()
+        self._setting.optimizer.settle()
+        return time.perf_counter() - started
+
+    def __str__(self) -> str:
+        low, middle, high = 1e6 * np.percentile(self.costs, (20, 50, 80))
+        text = f"{middle:.3f} us an interaction (20th and 80th percentile of stretches {low:.3f}, {high:.3f})"
+        return f"{text}, shuffling {1e6 * self.shuffled:.3f} us, loss {self.lost:.4f}"
 
 
 def _write_lines(file: "contextlib.IO[bytes]", user: NDArray[np.int64], item: NDArray[np.int64]) -> None:

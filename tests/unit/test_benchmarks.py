@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from multimargin.data import Interactions, read_parts
+
 FOLDER = Path(__file__).resolve().parents[2] / "benchmarks"
 
 
@@ -119,3 +121,45 @@ def test_an_unknown_operation_is_refused(command, capsys):
     with pytest.raises(SystemExit):
         command("top-kk")
     assert "OP must be one of training-epoch" in capsys.readouterr().err
+
+
+@pytest.fixture
+def scale(run, monkeypatch, capsys):
+    """Return a function that runs ``scale.py`` and returns what it prints."""
+    module = importlib.import_module("scale")
+
+    def call(*arguments):
+        monkeypatch.setattr("sys.argv", ["scale.py", *map(str, arguments)])
+        monkeypatch.setattr(module, "_PER_BLOCK", 700)
+        module.main()
+        return capsys.readouterr().out
+
+    return call
+
+
+def test_generated_data_is_of_its_size_and_long_tailed_in_each_format(scale, tmp_path):
+    size = ("--interactions", "4e3", "--users", "200", "--items", "500")
+    for form in ("txt", "csv", "parquet"):
+        assert "MiB in" in scale("make", tmp_path / form, *size, "--format", form)
+    split = read_parts(tmp_path / "txt")
+    log = split.train.union([split.test])
+    assert 3000 < len(log) < 5000
+    assert (split.n_users, len(split.test) > 100, log.n_duplicates) == (200, True, 0)
+    assert split.train.user_counts.min() > 0
+    assert log.item_counts.max() > 5 * log.item_counts.mean()
+    for form in ("csv", "parquet"):
+        found = Interactions.read(tmp_path / form / f"log.{form}")
+        assert (found.users.ids(found.user_index).to_numpy() == log.user_index).all()
+        assert (found.items.ids(found.indices).to_numpy() == log.indices).all()
+
+
+def test_a_run_at_scale_says_what_each_phase_takes(scale, tmp_path):
+    for name in ("data", "gowalla"):
+        scale("make", tmp_path / name, "--interactions", "2e3", "--users", "100", "--items", "300")
+    small = ("--negatives", 3, "--embedding-dim", 8, "--sample", 20, "--gowalla", tmp_path / "gowalla")
+    printed = scale("run", tmp_path / "data", *small)
+    phases = [line.split()[0] for line in printed.splitlines()[2:]]
+    assert phases == ["read", "build", "read", "train", *phases[4:6], "an", "evaluate", "save"]
+    assert "times Gowalla's" in printed
+    assert "20 users" in printed
+    assert {path.name for path in (tmp_path / "data").iterdir()} == {"train.txt", "test.txt"}

@@ -94,24 +94,25 @@ def _read_block(source: Source) -> _Lines:
     foreign = np.flatnonzero(~(digit | blank))
     edges = np.diff(digit.view(np.int8), prepend=np.int8(0), append=np.int8(0))
     starts, ends = np.flatnonzero(edges == 1), np.flatnonzero(edges == -1)
-    lines = np.searchsorted(source.line_ends, starts)
     broken, too_long, n_broken = None, None, 0
     if len(foreign):
         wrong = np.unique(np.searchsorted(source.line_ends, foreign))
         broken, n_broken = _first_word(source, int(wrong[0])), len(wrong)
-        keep = ~np.isin(lines, wrong)
-        starts, ends, lines = starts[keep], ends[keep], lines[keep]
+        keep = ~np.isin(np.searchsorted(source.line_ends, starts), wrong)
+        starts, ends = starts[keep], ends[keep]
     long = np.flatnonzero(ends - starts > _MAX_DIGITS)
     if len(long):
-        number = source.data[starts[long[0]] : ends[long[0]]].decode()
-        too_long = (source.lines_before + int(lines[long[0]]) + 1, number)
+        start, end = int(starts[long[0]]), int(ends[long[0]])
+        too_long = (source.lines_before + source.line_of(start), source.data[start:end].decode())
     numbers = _parse(text, starts, ends)
-    is_user = np.ones(len(lines), dtype=bool)
-    is_user[1:] = lines[1:] != lines[:-1]
-    first = np.flatnonzero(is_user)
+    after = np.searchsorted(starts, source.line_ends)  # numbers up to the end of each line
+    lines = np.flatnonzero(np.diff(after, prepend=0))
+    first = np.append(0, after)[lines]
+    is_item = np.ones(len(numbers), dtype=bool)
+    is_item[first] = False
     per_line = np.diff(np.append(first, len(numbers))) - 1
-    users, items = _narrowed(numbers[first]), _narrowed(numbers[~is_user])
-    return _Lines(users, source.lines_before + 1 + lines[first], per_line, items, broken, n_broken, too_long)
+    users, items = _narrowed(numbers[first]), _narrowed(numbers[is_item])
+    return _Lines(users, source.lines_before + 1 + lines, per_line, items, broken, n_broken, too_long)
 
 
 def _narrowed(numbers: NDArray[np.int64]) -> NDArray[np.integer]:

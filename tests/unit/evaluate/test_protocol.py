@@ -100,6 +100,28 @@ def test_blocks_change_nothing(monkeypatch):
     np.testing.assert_array_equal(blocks.per_user["NDCG@10"], whole.per_user["NDCG@10"])
 
 
+def test_a_sample_is_some_of_the_users_the_same_ones_for_one_seed():
+    case = random_case(90, 70, 8, n_seen=20, n_held_out=10, seed=2)
+    tables, seen, held_out = case[:2], *case[2:]
+    whole = Evaluator(held_out, seen=seen, k=10)(*tables, "dot")
+    found = Evaluator(held_out, seen=seen, k=10, n_users=30, rng=5)(*tables, "dot")
+    places = np.searchsorted(whole.users, found.users)
+    assert (len(set(found.users.tolist())), found.n_users, found.n_skipped) == (30, 30, whole.n_skipped)
+    assert (whole.users[places] == found.users).all()
+    for name, values in found.per_user.items():
+        np.testing.assert_array_equal(values, whole.per_user[name][places])
+        assert found.metrics[name] == pytest.approx(whole.per_user[name][places].mean(), abs=1e-12)
+    assert found.notes == (f"measured on 30 of the {whole.n_users} users with held-out items, drawn at random.",)
+    assert found.to_dict()["users"] == 30
+    again = [Evaluator(held_out, seen=seen, n_users=30, rng=seed).users for seed in (5, 6)]
+    assert (again[0] == found.users).all()
+    assert (again[1] != found.users).any()
+    enough = Evaluator(held_out, seen=seen, k=10, n_users=81)(*tables, "dot")
+    assert (enough.metrics, enough.notes) == (whole.metrics, ())
+    with pytest.raises(ArgumentError, match="n_users must be 1 or more; got 0"):
+        Evaluator(held_out, seen=seen, n_users=0)
+
+
 def test_seen_items_cannot_be_listed_and_ties_go_to_the_lower_index():
     tables = np.ones((1, 1), dtype=np.float32), np.ones((5, 1), dtype=np.float32)
     evaluator = Evaluator(interactions([[2]], 5), seen=interactions([[0]], 5), k=(1, 2))

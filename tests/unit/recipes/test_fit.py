@@ -2,10 +2,14 @@
 
 import json
 
+import polars as pl
 import pytest
 from plain_training import random_interactions
 
 import multimargin as mm
+from multimargin.recipes.evaluate import evaluate_run
+from multimargin.recipes.fit import fit_recipe
+from multimargin.recipes.recipe import Recipe
 
 SMALL = {"loss": mm.MultiMarginLoss((0.1, 0.3), (0.4, 0.6)), "n_negatives": 5, "batch_size": 32, "progress": False}
 
@@ -27,3 +31,27 @@ def test_resuming_from_nowhere_is_an_error(tmp_path):
         mm.fit(train, resume=True, **SMALL)
     with pytest.raises(mm.CheckpointError, match="no checkpoint here"):
         mm.fit(train, run=tmp_path, resume=True, **SMALL)
+
+
+def test_a_sample_of_users_is_named_wherever_its_numbers_are(tmp_path):
+    log = random_interactions()
+    ids = {"user_id": log.users.ids(log.user_index), "item_id": log.items.ids(log.indices)}
+    pl.DataFrame(ids).write_csv(tmp_path / "log.csv")
+    recipe = Recipe.load("mf-mml", ["epochs=2", "encoder.embedding_dim=4", "n_negatives=3", "evaluate_users=5"])
+    fitted = fit_recipe(recipe, data=tmp_path / "log.csv", run=tmp_path / "run", progress=False)
+    assert [row["users"] for row in fitted.run.history()] == [5, 5]
+    assert fitted.run.evaluation()["users"] == 5
+    assert "measured on 5 of the" in fitted.run.evaluation()["notes"][0]
+    assert evaluate_run(tmp_path / "run").metrics == fitted.evaluation.metrics
+    whole = fit_recipe(
+        Recipe.load("mf-mml", ["epochs=2", "encoder.embedding_dim=4", "n_negatives=3"]),
+        data=tmp_path / "log.csv", run=tmp_path / "whole", progress=False,
+    )  # fmt: skip
+    assert "users" not in whole.run.history()[0]
+    assert whole.run.evaluation()["users"] > 5
+
+
+def test_a_sample_from_python(tmp_path):
+    train, valid, _ = random_interactions().split(mm.RandomPerUser(valid=0.3, test=0.0), rng=0)
+    mm.fit(train, valid=valid, encoder=mm.MF(4), epochs=1, evaluate_users=4, run=tmp_path, **SMALL)
+    assert json.loads((tmp_path / "metrics.jsonl").read_text())["users"] == 4
