@@ -20,6 +20,8 @@ _DTYPES = {
     torch.bfloat16: "BF16",
     torch.int64: "I64",
     torch.int32: "I32",
+    torch.int16: "I16",
+    torch.int8: "I8",
     torch.uint8: "U8",
     torch.bool: "BOOL",
 }
@@ -86,5 +88,7 @@ def _write(file: BinaryIO, tensors: Mapping[str, Tensor], metadata: Mapping[str,
     file.write(len(text).to_bytes(8, "little") + text)
     for name in ordered:
         tensor = tensors[name].detach()
-        for rows in tensor.split(_ROWS) if tensor.ndim else [tensor]:
-            file.write(rows.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+        tensor = tensor if tensor.ndim else tensor[None]
+        for start in range(0, len(tensor), _ROWS):
+            rows = tensor[start : start + _ROWS].cpu().contiguous()
+            file.write(rows.reshape(-1).view(torch.uint8).numpy().data)
