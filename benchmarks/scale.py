@@ -192,6 +192,7 @@ class Training:
             dropout=DROPOUT,
             negatives_key=1,
             dropout_key=2,
+            positives_key=3,
         )
         self._engine = choose_engine("fused", self._setting)
         self._rng, self._n = np.random.default_rng(1), len(train)
