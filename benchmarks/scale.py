@@ -5,7 +5,7 @@
 
 ``make`` writes ``train.txt`` and ``test.txt`` (``--format txt``) or one log, ``log.csv`` or ``log.parquet``, some
 thousand users at a time. ``run`` trains MF with the Multi-Margin Loss on Gowalla and on FOLDER with the same engine in
-the same process, by turns an epoch and a twentieth of one until ``--share`` of an epoch is done, and says what an
+the same process, by turns an epoch and a hundredth of one until ``--share`` of an epoch is done, and says what an
 interaction costs in both; then evaluates a sample of users and saves the model. ``--read-only`` stops after reading.
 Memory is the most that the process held during a phase, everything included.
 """
@@ -44,7 +44,7 @@ _KINDS = 3  # that a user likes
 _OWN = 0.8  # share of a user's interactions within them
 _TAIL = 0.6  # the r-th most popular item is taken in proportion to r ** -_TAIL
 _HELD_OUT = 0.1
-_STRETCHES = 20
+_STRETCHES = 100
 
 
 def main() -> None:
@@ -65,7 +65,7 @@ def main() -> None:
     ran.add_argument("--embedding-dim", type=int, default=64, help="D")
     ran.add_argument("--batch-size", type=int, default=256, help="B")
     ran.add_argument("--share", type=float, default=1.0, help="of an epoch that is trained on")
-    ran.add_argument("--sample", type=int, default=10_000, help="users who are evaluated")
+    ran.add_argument("--sample", type=int, default=10_000, help="users who are evaluated; 0: none")
     ran.add_argument("--no-save", action="store_true", help="leave out saving the model")
     ran.set_defaults(run=run)
     arguments = parser.parse_args()
@@ -141,11 +141,12 @@ def run(arguments: argparse.Namespace) -> None:
         ratio = np.median(np.array(training.costs[1:]) / gowalla.costs) if gowalla.costs else math.nan
         print(f"{'':<10} Gowalla: {gowalla}\n{'':<10} an interaction costs {ratio:.2f} times Gowalla's", flush=True)
     encoder = training.encoder
-    measure.reset_peak()
-    started = time.perf_counter()
     tables = [table.detach().numpy() for table in encoder.tables()]
-    evaluation = Evaluator(test, seen=train, n_users=arguments.sample)(*tables, encoder.similarity)
-    _say("evaluate", started, f"{evaluation.n_users:,} users, Recall@20 {evaluation['Recall@20']:.4f}")
+    if arguments.sample:
+        measure.reset_peak()
+        started = time.perf_counter()
+        evaluation = Evaluator(test, seen=train, n_users=arguments.sample)(*tables, encoder.similarity)
+        _say("evaluate", started, f"{evaluation.n_users:,} users, Recall@20 {evaluation['Recall@20']:.4f}")
     if not arguments.no_save:
         measure.reset_peak()
         started = time.perf_counter()
@@ -200,7 +201,7 @@ class Training:
         self.costs: list[float] = []  # seconds of an interaction in each stretch
 
     def stretch(self, *, whole: bool) -> None:
-        """Train on the next twentieth of an epoch, or on a whole one, settled."""
+        """Train on the next hundredth of an epoch, or on a whole one, settled."""
         size = self._setting.batch_size
         length = self._n if whole else -(-self._n // _STRETCHES // size) * size
         first = self.place % self._n
@@ -222,8 +223,13 @@ class Training:
         return time.perf_counter() - started
 
     def __str__(self) -> str:
-        low, middle, high = 1e6 * np.percentile(self.costs, (20, 50, 80))
-        text = f"{middle:.3f} us an interaction (20th and 80th percentile of stretches {low:.3f}, {high:.3f})"
+        low, middle, high = 1e6 * np.percentile(self.costs or [math.nan], (20, 50, 80))
+        text = f"{middle:.3f} us an interaction (20th and 80th percentile of stretches {low:.3f}, {high:.3f};"
+        text += (
+            " first and last "
+            + ", ".join(f"{1e6 * each:.3f}" for each in self.costs[:: len(self.costs) - 1 or 1])
+            + ")"
+        )
         return f"{text}, shuffling {1e6 * self.shuffled:.3f} us, loss {self.lost:.4f}"
 
 
