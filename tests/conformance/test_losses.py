@@ -1,6 +1,7 @@
 """What holds for every loss in LOSSES, found by itself."""
 
 import copy
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ from loss_inputs import STATISTICS, extras_for, prepared, start_epoch, value, wi
 from multimargin.errors import ArgumentError
 from multimargin.losses import LOSSES
 from multimargin.losses.base import LAWS, NEEDS, Loss
+from multimargin.losses.facts import Hinges, Logistic, Squares
 
 NAMES = sorted(LOSSES)
 SCORES = st.floats(-1.25, 1.25, width=32)
@@ -44,10 +46,10 @@ def away_from_hinges(scores, hinges):
 
 def gradient_fits(loss, *, masked=False, raises=False):
     """Return whether the gradients are those of the value, by difference quotients."""
-    hinges = loss.hinges()
+    terms = loss.terms()
     pos, neg = random_scores()
-    if hinges is not None:
-        pos, neg = away_from_hinges(pos, [1.0]), away_from_hinges(neg, hinges.margins)
+    if isinstance(terms, Hinges):
+        pos, neg = away_from_hinges(pos, [1.0]), away_from_hinges(neg, terms.margins)
     mask = torch.rand(neg.shape, generator=torch.Generator().manual_seed(1)) < 0.5 if masked else None
     extras = extras_for(loss, *neg.shape)
     moving = [name for name, each in extras.items() if each.is_floating_point() and name != "log_q"]
@@ -66,8 +68,8 @@ def test_gradient_is_that_of_the_value(name, masked):
 
 
 def test_gradient_at_a_hinge_is_zero(loss):
-    hinges = loss.hinges()
-    if hinges is None:
+    hinges = loss.terms()
+    if not isinstance(hinges, Hinges):
         pytest.skip("no sum of hinges")
     for position, margin in enumerate(hinges.margins):
         pos = torch.ones(1, dtype=torch.float64, requires_grad=True)
@@ -77,16 +79,31 @@ def test_gradient_at_a_hinge_is_zero(loss):
         assert neg.grad.item() == pytest.approx(sum(hinges.slopes[:position]), rel=1e-6)
 
 
-def test_hinges_are_the_loss(loss):
-    hinges = loss.hinges()
-    if hinges is None:
-        pytest.skip("no sum of hinges")
+def of_pairs(terms):
+    """Return what a positive and what a negative costs, as functions of its score."""
+    if isinstance(terms, Squares):
+        return lambda s: terms.pos_weight * (s - 1) ** 2 / 2, lambda s: terms.neg_weight * s**2 / 2
+    if isinstance(terms, Logistic):
+        return (
+            lambda s: terms.pos_weight * math.log1p(math.exp(-s / terms.temperature)),
+            lambda s: terms.neg_weight * math.log1p(math.exp(s / terms.temperature)),
+        )
+    hinges = list(zip(terms.margins, terms.slopes, strict=True))
+    return (
+        lambda s: terms.positive_slope * max(0.0, 1 - s),
+        lambda s: sum(slope * max(0.0, s - margin) for margin, slope in hinges),
+    )
+
+
+def test_terms_are_the_loss(loss):
+    terms = loss.terms()
+    if terms is None:
+        pytest.skip("no sum over pairs")
     pos, neg = random_scores()
+    cost_of_positive, cost_of_negative = of_pairs(terms)
     expected = 0.0
     for positive, row in zip(pos.tolist(), neg.tolist(), strict=True):
-        expected += hinges.positive_slope * max(0.0, 1 - positive)
-        for margin, slope in zip(hinges.margins, hinges.slopes, strict=True):
-            expected += sum(slope * max(0.0, negative - margin) for negative in row) / len(row)
+        expected += cost_of_positive(positive) + sum(map(cost_of_negative, row)) / len(row)
     assert loss.double()(pos, neg).item() == pytest.approx(expected / len(pos), rel=1e-7)
 
 

@@ -86,6 +86,26 @@ def simce(pos, negs, margin):
     return sum(max(0.0, margin - positive + max(row)) for positive, row in zip(pos, negs, strict=True)) / len(pos)
 
 
+def mean_squared_error(pos, negs, pos_weight, neg_weight):
+    """RecBox @6af132f MSELoss where pos_weight is 1 and neg_weight is N."""
+    total = 0.0
+    for positive, row in zip(pos, negs, strict=True):
+        total += pos_weight * (positive - 1) ** 2 / 2
+        for negative in row:
+            total += neg_weight / len(row) * negative**2 / 2
+    return total / len(pos)
+
+
+def sigmoid_cross_entropy(pos, negs, temperature, pos_weight, neg_weight):
+    """RecBox @6af132f SigmoidCrossEntropyLoss over B where the temperature and pos_weight are 1 and neg_weight is N."""
+    total = 0.0
+    for positive, row in zip(pos, negs, strict=True):
+        total -= pos_weight * math.log(1 / (1 + math.exp(-positive / temperature)))
+        for negative in row:
+            total -= neg_weight / len(row) * math.log(1 - 1 / (1 + math.exp(-negative / temperature)))
+    return total / len(pos)
+
+
 def generalized_bce(pos, negs, calibration, sampling_rate, neg_weight):
     """gSASRec: alpha (t (1 - 1/alpha) + 1/alpha) is the power of the positive's sigmoid; a mean over 1 + neg_weight."""
     power = sampling_rate * (calibration * (1 - 1 / sampling_rate) + 1 / sampling_rate)
@@ -182,6 +202,8 @@ FORMULAS = {
     "k-pair-bpr": k_pair_bpr,
     "pairwise-margin": pairwise_margin,
     "simce": simce,
+    "mean-squared-error": mean_squared_error,
+    "sigmoid-cross-entropy": sigmoid_cross_entropy,
     "generalized-bce": generalized_bce,
     "sampled-softmax": sampled_softmax,
     "decoupled-softmax": decoupled_softmax,
@@ -250,6 +272,11 @@ def cases():
         "hard-contrastive": [
             {"temperature": 0.5, "hardness": 1.0, "positive_prior": 0.1, "neg_weight": 100.0, "lowest_score": -1.0},
             {"temperature": 0.3, "hardness": 0.5, "positive_prior": 0.3, "neg_weight": 7.0, "lowest_score": -1.0},
+        ],
+        "mean-squared-error": [{"pos_weight": 1.0, "neg_weight": 7.0}, {"pos_weight": 0.5, "neg_weight": 1.0}],
+        "sigmoid-cross-entropy": [
+            {"temperature": 1.0, "pos_weight": 1.0, "neg_weight": 7.0},
+            {"temperature": 0.1, "pos_weight": 0.5, "neg_weight": 3.0},
         ],
     }  # fmt: skip
     for name, choices in arguments.items():

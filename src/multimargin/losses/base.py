@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from multimargin import checks
 from multimargin.errors import ArgumentError
-from multimargin.losses.facts import Hinges, Statistics
+from multimargin.losses.facts import Statistics, Terms
 
 INDICES = frozenset({"users", "positives", "negatives"})
 VECTORS = frozenset({"user_vectors", "positive_vectors", "negative_vectors"})
@@ -88,8 +88,8 @@ class Loss(nn.Module, ABC):
         """Return the rows of own tables with sparse gradients that ``forward`` reads, given a batch's ``INDICES``."""
         return {}
 
-    def hinges(self) -> Hinges | None:
-        """Return the loss as a sum of hinges if it is one, so that a whole epoch can run in compiled code."""
+    def terms(self) -> Terms | None:
+        """Return the loss as a sum over pairs if it is one, so that a whole epoch can run in compiled code."""
         return None
 
     def unprepared(self) -> NoReturn:

@@ -60,7 +60,7 @@ class CosineContrastiveLoss(Loss):
         push = (at_least_float32(neg_scores) - self.margin).relu()  # (B, N)
         return (self.pos_weight * pull + self.neg_weight * mean_over_negatives(push, mask)).mean()
 
-    def hinges(self) -> Hinges:
+    def terms(self) -> Hinges:
         """Return the loss as hinges: one, of slope ``neg_weight``."""
         return Hinges(self.pos_weight, (self.margin,), (self.neg_weight,))
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Hinges:
-    r"""What the whole-epoch kernel needs to know of a margin loss.
+    r"""What the compiled engines need to know of a margin loss.
 
     .. math:: \ell(u,i) = p\,[1 - s_{ui}]_+ + \frac1N \sum_j \sum_k a_k [s_{uj} - m_k]_+
 
@@ -22,6 +22,41 @@ class Hinges:
     positive_slope: float
     margins: tuple[float, ...]
     slopes: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Squares:
+    r"""What they need to know of a loss of squares.
+
+    .. math:: \ell(u,i) = \frac{w_+}{2} (s_{ui} - 1)^2 + \frac{w_-}{2N} \sum_j s_{uj}^2
+
+    Args:
+        pos_weight: of the positive.
+        neg_weight: of the mean over the negatives.
+    """
+
+    pos_weight: float
+    neg_weight: float
+
+
+@dataclass(frozen=True)
+class Logistic:
+    r"""What they need to know of a loss of sigmoids.
+
+    .. math:: \ell(u,i) = -w_+ \log \sigma(s_{ui} / \tau) - \frac{w_-}{N} \sum_j \log \sigma(-s_{uj} / \tau)
+
+    Args:
+        pos_weight: of the positive.
+        neg_weight: of the mean over the negatives.
+        temperature: what scores are divided by.
+    """
+
+    pos_weight: float
+    neg_weight: float
+    temperature: float
+
+
+Terms = Hinges | Squares | Logistic
 
 
 @dataclass(frozen=True, eq=False)

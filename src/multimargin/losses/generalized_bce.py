@@ -8,6 +8,7 @@ from torch.nn.functional import softplus
 
 from multimargin import checks
 from multimargin.losses.base import Loss, at_least_float32, mean_over_negatives
+from multimargin.losses.facts import Logistic
 
 
 class GeneralizedBCELoss(Loss):
@@ -34,7 +35,7 @@ class GeneralizedBCELoss(Loss):
     Raises:
         ArgumentError: an argument is out of its range, or nothing is left of the positive.
     Relations:
-        with ``calibration == 0``, sigmoid cross-entropy.
+        with ``calibration == 0``, ``SigmoidCrossEntropyLoss(neg_weight=...)`` over ``1 + neg_weight``.
     Source:
         Petrov and Macdonald 2023, arXiv 2308.07192; asash/gSASRec-pytorch @7e35028 (t .75, N 256).
     Differs:
@@ -72,6 +73,11 @@ class GeneralizedBCELoss(Loss):
         pull = softplus(-at_least_float32(pos_scores))  # (B,)
         push = mean_over_negatives(softplus(at_least_float32(neg_scores)), mask)  # (B,)
         return (self._pos_weight * pull + self.neg_weight * push).mean() / (1 + self.neg_weight)
+
+    def terms(self) -> Logistic:
+        """Return the loss as logistic terms."""
+        total = 1 + self.neg_weight
+        return Logistic(self._pos_weight / total, self.neg_weight / total, 1.0)
 
     def extra_repr(self) -> str:
         """Return the arguments, for ``repr``."""

@@ -82,7 +82,7 @@ class MultiMarginLoss(Loss):
         push = multi_margin_hinge(neg_scores, self.margins, self.margin_weights)  # (B, N), Σ over M
         return (self.pos_weight * pull + self.neg_weight * mean_over_negatives(push, mask)).mean()
 
-    def hinges(self) -> Hinges:
+    def terms(self) -> Hinges:
         """Return the loss as hinges: ``neg_weight`` is multiplied into the slopes."""
         slopes = tuple(self.neg_weight * weight for weight in self.margin_weights.tolist())
         return Hinges(self.pos_weight, tuple(self.margins.tolist()), slopes)

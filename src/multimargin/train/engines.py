@@ -18,6 +18,7 @@ from multimargin.kernels.fused_epoch import FusedEpoch
 from multimargin.kernels.grouped_epoch import GroupedEpoch
 from multimargin.kernels.sampled_scores import sampled_scores
 from multimargin.losses.base import Loss
+from multimargin.losses.facts import Hinges
 from multimargin.negatives import AllNegatives, UniformNegatives
 from multimargin.negatives.base import Negatives, NegativeSampler
 from multimargin.optim import LazyAdam
@@ -97,7 +98,7 @@ def choose_engine(name: str, setting: Setting) -> Engine:
 def _why_not(engine: str, setting: Setting) -> str:
     if not setting.encoder.is_table:
         return f"{type(setting.encoder).__name__} computes its tables."
-    if setting.loss.hinges() is None:
+    if not isinstance(setting.loss.terms(), Hinges):
         return f"{type(setting.loss).__name__} is not a sum of hinges."
     if engine == "fused" and not isinstance(setting.negatives, UniformNegatives):
         return f"{type(setting.negatives).__name__} is not drawn inside the kernel."
@@ -113,8 +114,8 @@ class Fused(Engine):
     """The compiled engine: everything of a step in one kernel."""
 
     def __init__(self, setting: Setting):
-        hinges = setting.loss.hinges()
-        if hinges is None or not isinstance(setting.negatives, UniformNegatives):
+        hinges = setting.loss.terms()
+        if not isinstance(hinges, Hinges) or not isinstance(setting.negatives, UniformNegatives):
             raise ArgumentError(_why_not("fused", setting))
         user_table, item_table = setting.encoder.tables()
         self.setting = setting
@@ -150,8 +151,8 @@ class Grouped(Engine):
     """The compiled engine for all negatives: whole users, each scored with the catalogue once."""
 
     def __init__(self, setting: Setting):
-        hinges = setting.loss.hinges()
-        if hinges is None or not isinstance(setting.negatives, AllNegatives):
+        hinges = setting.loss.terms()
+        if not isinstance(hinges, Hinges) or not isinstance(setting.negatives, AllNegatives):
             raise ArgumentError(_why_not("grouped", setting))
         user_table, item_table = setting.encoder.tables()
         self.setting = setting

@@ -41,7 +41,7 @@ def train_with(
 
 
 def train_plainly(trainer, train, encoder, loss, exclude_seen):
-    streams, hinges = Streams(trainer.seed), loss.hinges()
+    streams, hinges = Streams(trainer.seed), loss.terms()
     encoder.build(train, rng=streams.generator("init"))
     tables = [torch.nn.Parameter(table.detach().double()) for table in encoder.tables()]
     adam = torch.optim.Adam(tables, lr=trainer.learning_rate)

@@ -20,8 +20,8 @@ def test_equal_scores_cost_log_two():
     assert BPRLoss()(torch.ones(3), torch.ones(3, 5)).item() == pytest.approx(math.log(2))
 
 
-def test_is_no_sum_of_hinges():
-    assert BPRLoss().hinges() is None
+def test_is_no_sum_over_pairs():
+    assert BPRLoss().terms() is None
 
 
 def test_k_pairs_equal_plain_loops():

@@ -16,7 +16,7 @@ def test_equals_plain_loops():
 
 def test_defaults_are_simplex_on_gowalla():
     assert repr(CosineContrastiveLoss()) == "CosineContrastiveLoss(0.9, pos_weight=1, neg_weight=150)"
-    hinges = CosineContrastiveLoss().hinges()
+    hinges = CosineContrastiveLoss().terms()
     assert (hinges.positive_slope, hinges.margins, hinges.slopes) == (1.0, (0.9,), (150.0,))
 
 

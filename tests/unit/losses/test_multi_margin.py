@@ -118,7 +118,7 @@ def test_buffers_follow_the_module():
 
 
 def test_hinges_carry_the_weight_of_the_negatives():
-    hinges = MultiMarginLoss((0.5, 0.75), (1.0, 2.0), pos_weight=3.0, neg_weight=4.0).hinges()
+    hinges = MultiMarginLoss((0.5, 0.75), (1.0, 2.0), pos_weight=3.0, neg_weight=4.0).terms()
     assert (hinges.positive_slope, hinges.margins, hinges.slopes) == (3.0, (0.5, 0.75), (4.0, 8.0))
 
 
