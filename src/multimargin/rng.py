@@ -25,6 +25,12 @@ class CounterRng:
     key: int
     offset: int = 0
 
+    def branch(self, name: str) -> "CounterRng":
+        """Return the same place of another stream, for samplers that draw twice."""
+        words = np.array([self.key], dtype=np.uint64).view(np.uint32)
+        sequence = np.random.SeedSequence([*map(int, words), zlib.crc32(name.encode())])
+        return CounterRng(int(sequence.generate_state(1, np.uint64)[0]), self.offset)
+
     def generator(self) -> np.random.Generator:
         """Return an ordinary generator fixed by key and offset, for samplers that need more than uniform bits."""
         return np.random.Generator(np.random.Philox(key=np.array([self.key, self.offset], dtype=np.uint64)))

@@ -12,18 +12,18 @@ from hypothesis import given
 
 from multimargin.data.interactions import Interactions
 from multimargin.data.vocabulary import Vocabulary
-from multimargin.errors import NoNegativesError
+from multimargin.errors import ArgumentError, NoNegativesError
 from multimargin.negatives import NEGATIVES
+from multimargin.negatives.base import NEEDS
 from multimargin.rng import CounterRng
 
 
 def variants():
-    """Return (name, arguments) of every sampler that draws without looking at a model, with each way to treat seen."""
+    """Return (name, arguments) of every sampler, with each way to treat seen items."""
     for name, sampler in NEGATIVES.items():
-        if not sampler.needs:
-            yield name, {}
-            if "exclude_seen" in inspect.signature(sampler).parameters:
-                yield name, {"exclude_seen": True}
+        yield name, {}
+        if "exclude_seen" in inspect.signature(sampler).parameters:
+            yield name, {"exclude_seen": True}
 
 
 VARIANTS = [pytest.param(name, arguments, id=f"{name}-{arguments}") for name, arguments in variants()]
@@ -32,11 +32,15 @@ EXACT = [each for each in VARIANTS if each.values[1].get("exclude_seen")]
 
 @st.composite
 def interactions(draw):
-    """Some interactions, in which nobody has seen all items."""
-    n_users, n_items = draw(st.integers(1, 9)), draw(st.integers(1, 60))
+    """Some interactions, in which nobody has seen all items, and of what occurs everybody has something left."""
+    n_users, n_items = draw(st.integers(1, 9)), draw(st.integers(2, 60))
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
     touched = rng.random((n_users, n_items)) < draw(st.sampled_from([0.0, 0.1, 0.5, 0.98]))
     touched[np.arange(n_users), rng.integers(0, n_items, n_users)] = False
+    occurs = np.zeros_like(touched[:1])
+    touched = np.concatenate([touched, occurs, occurs])  # two more users, who have one item each
+    touched[-2, 0] = touched[-1, -1] = True
+    touched[:, [0, -1]] &= np.arange(n_users + 2)[:, None] >= n_users
     return from_matrix(touched)
 
 
@@ -46,10 +50,38 @@ def from_matrix(touched):
     return Interactions.from_pairs(users, items, *vocabularies)
 
 
+class Sampler:
+    """A built sampler with a model that stands still, for those that look at one."""
+
+    def __init__(self, name, arguments, train):
+        self.inner = NEGATIVES[name](**arguments)
+        self.inner.build(train)
+        rng = np.random.default_rng(8)
+        self.users, self.items = (
+            rng.standard_normal((n, 4)).astype(np.float32) / 2 for n in (train.n_users, train.n_items)
+        )
+        tables = {"user_vectors": self.users, "item_vectors": self.items} if "tables" in self.inner.needs else {}
+        self.inner.start_epoch(0, rng=CounterRng(77), **tables)
+
+    def __getattr__(self, name):
+        return getattr(self.inner, name)
+
+    def score(self, users, items):
+        each, among = self.users[users], self.items[items]
+        return each @ among.T if items.ndim == 1 else np.einsum("bd,bcd->bc", each, among)
+
+    def sample(self, users, positives, n, *, rng):
+        extras = {"scorer": self.score} if "scores" in self.inner.needs else {}
+        return self.inner.sample(users, positives, n, rng=rng, **extras)
+
+    def probabilities(self, users, positives):
+        known = {"scorer": self.score, "positives": positives}
+        asked = inspect.signature(self.inner.probabilities).parameters
+        return self.inner.probabilities(users, **{name: each for name, each in known.items() if name in asked})
+
+
 def built(name, arguments, train):
-    sampler = NEGATIVES[name](**arguments)
-    sampler.build(train)
-    return sampler
+    return Sampler(name, arguments, train)
 
 
 def batch(train, size, seed=0):
@@ -74,6 +106,10 @@ def test_draws_have_the_shape_asked_for_and_are_items(name, arguments, train, si
     drawn = sampler.sample(users, positives, n, rng=CounterRng(key, offset))
     if not sampler.draws:
         n = len(drawn.index)
+    if drawn.blend is not None:
+        assert drawn.blend.columns.shape == drawn.blend.weights.shape
+        assert drawn.blend.columns.shape[:2] == (size, n)
+        n = drawn.index.shape[1]
     assert drawn.index.dtype == np.int64
     assert drawn.index.shape in {(size, n), (n,)}
     assert ((drawn.index >= 0) & (drawn.index < train.n_items)).all()
@@ -90,7 +126,7 @@ def test_never_a_seen_item(name, arguments, train, key, offset):
         assert not set(row.tolist()) & set(train.items_of(int(user)).tolist())
 
 
-@pytest.mark.parametrize(("name", "arguments"), VARIANTS)
+@pytest.mark.parametrize(("name", "arguments"), [each for each in VARIANTS if not NEGATIVES[each.values[0]].remembers])
 @given(train=interactions(), **PLACES)
 def test_same_place_same_draw(name, arguments, train, key, offset):
     users, positives = batch(train, 7)
@@ -125,29 +161,95 @@ def test_cutting_a_batch_changes_nothing(name, arguments, train, cut, key, offse
     np.testing.assert_array_equal(whole, np.concatenate([head, tail]))
 
 
+def many(sampler, train, user, positive):
+    """Return some 100,000 items given to ``user`` with ``positive``."""
+    users, positives = np.full(2000, user), np.full(2000, positive)
+    if not sampler.shared:
+        return counted(sampler.sample(users, positives, 50, rng=CounterRng(2019)))
+    if sampler.draws:  # one set for all: take as many from one
+        return counted(sampler.sample(users[:1], positives[:1], 50 * 2000, rng=CounterRng(2019)))
+    if sampler.by_user:
+        return counted(sampler.sample(users[:1], positives[:1], 1, rng=CounterRng(2019)))
+    # the rest of the batch is what is given
+    rows = np.random.default_rng(5).integers(0, len(train), 3000)
+    found = sampler.sample(
+        np.append(user, train.user_index[rows]).astype(np.int64),
+        np.append(positive, train.indices[rows]).astype(np.int64),
+        1,
+        rng=CounterRng(2019),
+    )
+    return counted(found)[:1]
+
+
 @pytest.mark.parametrize(("name", "arguments"), VARIANTS)
 def test_draws_follow_the_declared_law(name, arguments, small):
-    sampler = built(name, arguments, small)
-    for user in (0, 1, 5):
-        law = sampler.probabilities(np.array([user]))[0]
+    pool = {"pool_size": 4000} if NEGATIVES[name].law_is_limit else {}
+    sampler = built(name, arguments | pool, small)
+    for user, positive in ((0, 3), (1, 2), (5, 0)):
+        law = sampler.probabilities(np.array([user]), np.array([positive]))[0]
         assert law.shape == (small.n_items,)
         assert law.sum() == pytest.approx(1)
-        users = np.full(2000, user)
-        negatives = sampler.sample(users, np.zeros_like(users), 50, rng=CounterRng(2019))
-        if negatives.index.ndim == 1:  # one set for all: take as many from one
-            negatives = sampler.sample(users[:1], users[:1], 50 * 2000, rng=CounterRng(2019))
-        drawn, rows = negatives.index, counted(negatives)
-        counts = np.bincount(np.concatenate(rows), minlength=small.n_items)
+        counts = np.bincount(np.concatenate(many(sampler, small, user, positive)), minlength=small.n_items)
         assert counts[law == 0].sum() == 0
         possible = law > 0
-        if possible.sum() > 1:
+        if sampler.law_is_limit:
+            assert np.abs(counts / counts.sum() - law).sum() < 0.02
+        elif possible.sum() > 1:
             assert scipy.stats.chisquare(counts[possible], law[possible] * counts.sum()).pvalue > 1e-4
-        # neither do the columns nor neighbours in a row lean on one another
-        if drawn.ndim == 2 and possible.sum() > 1:
-            pairs = np.zeros((small.n_items, small.n_items))
-            np.add.at(pairs, (drawn[:, :-1:2].ravel(), drawn[:, 1::2].ravel()), 1)
-            expected = np.outer(law, law) * pairs.sum()
-            assert scipy.stats.chisquare(pairs[expected > 0], expected[expected > 0]).pvalue > 1e-4
+
+
+@pytest.mark.parametrize(("name", "arguments"), VARIANTS)
+def test_chances_are_the_law(name, arguments, small):
+    sampler = built(name, arguments, small)
+    users = np.array([0, 5, 1, 5])
+    every = np.tile(np.arange(small.n_items), (4, 1))
+    found = sampler.chances(users, every)
+    if found is not None:
+        law = sampler.probabilities(users, None)
+        left = np.where(law > 0, found, 0.0)  # of a draw, counted or not
+        np.testing.assert_allclose(left / left.sum(axis=1, keepdims=True), law, rtol=1e-9, atol=1e-15)
+        np.testing.assert_allclose(found.sum(axis=1), 1)
+
+
+@pytest.mark.parametrize(("name", "arguments"), VARIANTS)
+def test_log_q_is_the_chance(name, arguments, small):
+    sampler = built(name, arguments, small)
+    users, positives = small.user_index[3:60:4].astype(np.int64), small.indices[3:60:4].astype(np.int64)
+    drawn = sampler.sample(users, positives, 6, rng=CounterRng(3))
+    if drawn.log_q is not None:
+        index, log_q = (np.broadcast_to(each, (len(users), each.shape[-1])) for each in (drawn.index, drawn.log_q))
+        np.testing.assert_allclose(np.exp(log_q), sampler.chances(users, index), rtol=1e-5)
+
+
+@pytest.mark.parametrize(("name", "arguments"), VARIANTS)
+def test_neither_columns_nor_neighbours_lean_on_one_another(name, arguments, small):
+    sampler = built(name, arguments, small)
+    if sampler.shared or sampler.law_is_limit or sampler.blends or sampler.remembers:
+        return  # one pool for the batch or the row
+    drawn = sampler.sample(np.full(40_000, 5), np.zeros(40_000, dtype=np.int64), 2, rng=CounterRng(2019)).index
+    for pair in (drawn, np.stack([drawn[:-1, 1], drawn[1:, 1]], axis=1)):
+        table = np.zeros((small.n_items, small.n_items))
+        np.add.at(table, tuple(pair.T), 1)
+        table = table[:, table.any(axis=0)][table.any(axis=1)]
+        assert scipy.stats.chi2_contingency(table).pvalue > 1e-4
+
+
+@pytest.mark.parametrize(("name", "arguments"), VARIANTS)
+def test_says_what_it_is(name, arguments, small):
+    sampler = built(name, arguments, small)
+    assert sampler.needs <= NEEDS
+    drawn = sampler.sample(*batch(small, 12), 6, rng=CounterRng(1))
+    assert sampler.shared == (drawn.index.ndim == 1)
+    assert sampler.blends == (drawn.blend is not None)
+    assert sampler.remembers == bool(sampler.state())
+
+
+@pytest.mark.parametrize(("name", "arguments"), VARIANTS)
+def test_one_that_needs_scores_says_so(name, arguments, small):
+    sampler = built(name, arguments, small)
+    if "scores" in sampler.needs:
+        with pytest.raises(ArgumentError, match="scorer must be handed to a sampler that needs scores"):
+            sampler.inner.sample(*batch(small, 5), 4, rng=CounterRng(1))
 
 
 @pytest.mark.parametrize(("name", "arguments"), VARIANTS)

@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from multimargin.data.interactions import Interactions
 from multimargin.negatives.base import Negatives, NegativeSampler
-from multimargin.negatives.shared import seen_of
+from multimargin.negatives.seen import seen_of
 from multimargin.negatives.uniform import UniformNegatives
 from multimargin.rng import CounterRng
 

@@ -68,6 +68,7 @@ class NegativeSampler(ABC):
         shared: ``index`` is (N,), one set for the batch.
         blends: negatives are mixes (``Negatives.blend``), so that there are no indices of theirs.
         remembers: what was drawn before plays a part; ``state`` holds it.
+        law_is_limit: draws come from a pool, and ``probabilities`` is what their law tends to as the pool grows.
     """
 
     needs: frozenset[str] = frozenset()
@@ -76,6 +77,7 @@ class NegativeSampler(ABC):
     shared: bool = False
     blends: bool = False
     remembers: bool = False
+    law_is_limit: bool = False
 
     @abstractmethod
     def build(self, train: Interactions) -> None:
@@ -99,7 +101,19 @@ class NegativeSampler(ABC):
 
     @abstractmethod
     def probabilities(self, users: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Return the declared law, (B, I): the probability that one draw for each user is each item."""
+        """Return the declared law, (B, I): the probability that one draw for each user is each item.
+
+        A sampler that needs "scores" has the keyword ``scorer`` here, too, and one whose law depends on the positive
+        the keyword ``positives`` (B,).
+        """
+
+    def chances(
+        self,
+        users: NDArray[np.int64],  # noqa: ARG002 - for those who know
+        index: NDArray[np.int64],  # noqa: ARG002
+    ) -> NDArray[np.float64] | None:
+        """Return the probability, (B, N), that one draw for each of ``users`` is each of ``index``; None: not told."""
+        return None
 
     def start_epoch(  # noqa: B027 - most have nothing to do
         self,

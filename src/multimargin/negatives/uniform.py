@@ -5,9 +5,10 @@ from numpy.typing import NDArray
 
 from multimargin import checks
 from multimargin.data.interactions import Interactions
-from multimargin.errors import ArgumentError, NoNegativesError
+from multimargin.errors import ArgumentError
 from multimargin.kernels.uniform_draws import uniform_draws
 from multimargin.negatives.base import Negatives, NegativeSampler
+from multimargin.negatives.seen import has_seen, nothing_left, require_users
 from multimargin.rng import CounterRng
 
 
@@ -83,6 +84,13 @@ class UniformNegatives(NegativeSampler):
         possible /= possible.sum(axis=1, keepdims=True)
         return possible
 
+    def chances(self, users: NDArray[np.int64], index: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return the probability of each of ``index`` (B, N)."""
+        if not self.exclude_seen:
+            return np.full(index.shape, 1 / self._built.n_items)
+        left = self._built.n_items - self._built.user_counts[users]  # (B,)
+        return ~has_seen(users, index, self._built) / left[:, None]
+
     def excluded(self) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
         """Return the items never drawn for each user, as ``kernels.uniform_draws`` takes them: (indptr, indices)."""
         if self.exclude_seen:
@@ -91,15 +99,10 @@ class UniformNegatives(NegativeSampler):
 
     def require_unseen(self, users: NDArray[np.int64]) -> None:
         """Raise unless every user index exists and, with ``exclude_seen``, has an item left to draw."""
-        n_users = self._built.n_users
-        if len(users) and not 0 <= users.min() <= users.max() < n_users:
-            checks.fail("users", f"be indices in [0, {n_users})", (int(users.min()), int(users.max())))
+        require_users(users, self._built)
         if self.exclude_seen and self._all_seen[users].any():
-            user = self._built.users.ids(users[self._all_seen[users]][:1])[0]
-            raise NoNegativesError(
-                f"user {user!r} must have an item left to draw; got all {self._built.n_items} items seen. "
-                "Leave this user out of the training data, or use exclude_seen=False."
-            )
+            user = int(users[self._all_seen[users]][0])
+            nothing_left(user, self._built, f"all {self._built.n_items} items seen")
 
     @property
     def _built(self) -> Interactions:

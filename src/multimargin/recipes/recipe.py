@@ -288,6 +288,11 @@ def _resolve_axis(axis: str, value: Any) -> dict[str, Any]:
     if missing:
         raise RecipeError(f"{axis}.{missing[0]} must be given for {name!r}. Add {axis}.{missing[0]}=VALUE.")
     filled = {key: _plain(given.get(key, each.default)) for key, each in parameters.items()}
+    for key, each in filled.items():  # a sampler made of samplers
+        if isinstance(each, dict) and "name" in each:
+            filled[key] = _resolve_axis(axis, each)
+        elif isinstance(each, list):
+            filled[key] = [_resolve_axis(axis, one) if isinstance(one, dict) and "name" in one else one for one in each]
     return {"name": name, **filled}
 
 
@@ -373,8 +378,14 @@ def _class_of(axis: str, name: str) -> Any:
 def _construct(axis: str, value: Mapping[str, Any]) -> Any:
     made = _class_of(axis, value["name"])
     arguments = {key: each for key, each in value.items() if key != "name"}
-    # tuples, as the constructors' own defaults are; positional-only parameters do not occur
-    return made(**{key: tuple(each) if isinstance(each, list) else each for key, each in arguments.items()})
+    return made(**{key: _argument(axis, each) for key, each in arguments.items()})
+
+
+def _argument(axis: str, value: Any) -> Any:
+    """Return a value as a constructor takes it: lists as tuples, as its own defaults are; an object of its own axis."""
+    if isinstance(value, list):
+        return tuple(_argument(axis, each) for each in value)
+    return _construct(axis, value) if isinstance(value, Mapping) and "name" in value else value
 
 
 def _parameters(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:

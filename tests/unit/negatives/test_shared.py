@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 
 from multimargin.errors import ArgumentError
-from multimargin.negatives import SharedNegatives, UniformNegatives
+from multimargin.negatives import (
+    AllNegatives,
+    DynamicNegatives,
+    PopularityNegatives,
+    SharedNegatives,
+    UniformNegatives,
+)
 from multimargin.rng import CounterRng
 
 
@@ -37,6 +43,30 @@ def test_all_count_unless_seen_ones_are_left_out(small):
 def test_a_row_may_have_no_negative_left(small):
     drawn = sample(small, [1], n=1, offset=2, exclude_seen=True)  # user 1 has all items but 17
     assert drawn.mask.tolist() == [[drawn.index[0] == 17]] == [[False]]
+
+
+def test_any_law_of_counts_may_be_shared(small):
+    law = PopularityNegatives(1.0)
+    drawn = sample(small, [5, 2], law=law, exclude_seen=True)
+    alone = law.sample(np.array([0]), np.array([0]), 40, rng=CounterRng(7, 3))
+    np.testing.assert_array_equal(drawn.index, alone.index[0])
+    np.testing.assert_array_equal(drawn.log_q, alone.log_q[0])
+    assert drawn.mask.shape == (2, 40)
+    assert not drawn.mask.all()
+
+
+@pytest.mark.parametrize(
+    ("law", "message"),
+    [
+        (AllNegatives(), "law must draw items row by row"),
+        (SharedNegatives(), "law must draw items row by row"),
+        (DynamicNegatives(), "law must draw items row by row"),
+        (UniformNegatives(exclude_seen=True), "law must be the same for all users"),
+    ],
+)
+def test_a_law_that_cannot_be_shared_is_refused(law, message):
+    with pytest.raises(ArgumentError, match=message):
+        SharedNegatives(law)
 
 
 def test_must_be_built_and_asked_for_users_there_are(small):

@@ -117,6 +117,19 @@ class TestOverrides:
         assert recipe.values["split"] == {"name": "multimargin.data.splits:RandomPerUser", "valid": 0.1, "test": 0.2}
         assert isinstance(recipe.strategy(), RandomPerUser)
 
+    def test_a_sampler_may_be_made_of_samplers(self):
+        text = "negatives={name: mixed, samplers: [{name: uniform}, {name: shared, law: {name: popularity, beta: .5}}]}"
+        recipe = Recipe.load("mf-mml", [text, "negatives.shares=[1, 3]"])
+        first, second = recipe.values["negatives"]["samplers"]
+        assert first == {"name": "uniform", "exclude_seen": False}
+        assert second["law"] == {"name": "popularity", "beta": 0.5, "exclude_seen": False}
+        mixed = recipe.build().negatives
+        assert [type(each).__name__ for each in mixed.samplers] == ["UniformNegatives", "SharedNegatives"]
+        assert mixed.samplers[1].law.beta == 0.5
+        assert mixed.shares == (1.0, 3.0)
+        with pytest.raises(RecipeError, match=r"Did you mean 'negatives\.beta'"):
+            Recipe.load("mf-mml", ["negatives={name: shared, law: {name: popularity, betta: 1}}"])
+
     def test_metric_in_any_case(self):
         assert Recipe.load("mf-mml", ["metric=recall@50"]).values["metric"] == "Recall@50"
 
