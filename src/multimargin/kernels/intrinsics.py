@@ -178,6 +178,42 @@ def _in_all_lanes(builder, value):
 
 
 @intrinsic
+def largest(typing_context, row, length):
+    """Return the largest absolute value of ``row[:length]``, contiguous float32; no number if one of them is none.
+
+    Without their signs, floats are in the order of the integers with the same bits; compilers take floats one by one.
+    """
+
+    def generate(context, builder, signature, arguments):
+        row_, length_ = arguments
+        kind, many = signature.args[0], ir.VectorType(_INT, TILE_LANES)
+        best = cgutils.alloca_once_value(builder, ir.Constant(many, [0] * TILE_LANES))
+
+        def take(values):
+            bits = builder.and_(builder.bitcast(values, many), ir.Constant(many, [0x7FFFFFFF] * TILE_LANES))
+            seen = builder.load(best)
+            builder.store(builder.select(builder.icmp_unsigned(">", bits, seen), bits, seen), best)
+
+        whole = builder.and_(length_, _LONG(-TILE_LANES))
+        with cgutils.for_range_slice(builder, _LONG(0), whole, _LONG(TILE_LANES), intp=_LONG) as (place, _):
+            address = _address(context, builder, kind, row_, place, _FLOAT)
+            take(builder.load(_lanes_at(builder, address), align=4))
+        with cgutils.for_range_slice(builder, whole, length_, _LONG(1), intp=_LONG) as (place, _):
+            take(_in_all_lanes(builder, builder.load(_address(context, builder, kind, row_, place, _FLOAT))))
+        rest, lanes = builder.load(best), TILE_LANES
+        while lanes > 1:
+            lanes //= 2
+            low, high = (
+                builder.shuffle_vector(rest, rest, ir.Constant(ir.VectorType(_INT, lanes), list(range(k, k + lanes))))
+                for k in (0, lanes)
+            )
+            rest = builder.select(builder.icmp_unsigned(">", low, high), low, high)
+        return builder.bitcast(builder.extract_element(rest, _INT(0)), _FLOAT)
+
+    return types.float32(row, types.int64), generate
+
+
+@intrinsic
 def multiply_tile(typing_context, left, start, row, step, rows, right, begin, stride, depth, out):
     """Set ``out[r, l]`` to the sum over t of ``left[start + r row + t step] * right[begin + t stride + l]``.
 

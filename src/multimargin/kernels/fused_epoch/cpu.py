@@ -10,31 +10,33 @@ Sums that cross rows are taken in a fixed order over a fixed number of lanes, so
 threads. Memory: O(B (N + D)), and (I, D) address space of which only the pages of touched rows are ever used.
 """
 
+from typing import Any, NamedTuple
+
 import numba
 import numpy as np
 
 from multimargin.kernels.fused_epoch.records import LANES
-from multimargin.kernels.fused_epoch.scoring import draw, fetch_start, score_row
+from multimargin.kernels.fused_epoch.scoring import find_candidates, form_queries, score_rows
 from multimargin.kernels.fused_epoch.screening import copy_all, copy_listed, copy_row
-from multimargin.kernels.intrinsics import fetch
-from multimargin.kernels.lazy_adam.cpu import bring_up, move_row
+from multimargin.kernels.lazy_adam.cpu import Clock, bring_up, move_row
 from multimargin.kernels.rows import add_scaled, dot, fetch_row
 from multimargin.kernels.team import TOGETHER, meet, share
 
-_AHEAD = 16  # interactions asked for before they are taken
+_LEAVE = 2  # rows asked for before they are moved
+
+
+class Batch(NamedTuple):
+    """The interactions of a batch."""
+
+    users: Any  # (B,) int32
+    positives: Any  # (B,) int32
 
 
 @numba.njit(inline="always")
-def _take_batch(x, pair_users, pair_items, order, position, size):
-    """List the users and positives of ``order[position:position+size]``; chain the rows of one user."""
+def _chain(batch, x, size):
+    """Chain the rows of one user."""
     for b in range(size):
-        if b + _AHEAD < size:
-            pair = order[position + b + _AHEAD]
-            fetch(pair_users, pair)
-            fetch(pair_items, pair)
-        pair = order[position + b]
-        u = pair_users[pair]
-        x.users[b], x.positives[b] = u, pair_items[pair]
+        u = batch.users[b]
         x.following[b] = -1
         before = x.newest[u]
         x.leader[b] = b if before < 0 else x.leader[before]
@@ -42,36 +44,38 @@ def _take_batch(x, pair_users, pair_items, order, position, size):
             x.following[before] = b
         x.newest[u] = b
     for b in range(size):
-        x.newest[x.users[b]] = -1
+        x.newest[batch.users[b]] = -1
 
 
 @numba.njit(inline="always")
-def _gather_lane(lane, items, x, clock, settings, now, size):
+def _gather_lane(lane, threads, items, x, clock, settings, now, size):
     """Sum the gradients of this lane's item rows, and of its share of the user rows; square their norms."""
     dim = items.vectors.shape[1]
     zero = np.float32(0)
     touched, gradient, along = x.touched[lane], x.item_gradient[lane], x.along[lane]
     # 1. this lane's item rows: the part along the queries, in the order of the batch
     count = 0
-    for b in range(size):
-        q = x.query[b]
-        for k in range(x.active[b]):
-            j = x.pair_item[b, k]
-            if j & (LANES - 1) == lane:
-                if x.place[j] < 0:
-                    x.place[j] = count
-                    touched[count], along[count] = j, zero
-                    gradient[count, :] = zero
-                    count += 1
-                row = x.place[j]
-                factor = x.slope[b, k] * x.inverse[b, k]
-                add_scaled(gradient[row], factor, q)
-                along[row] += factor * x.score[b, k] * x.inverse[b, k]
+    for thread in range(threads):
+        item, row_of = x.active_item[thread, lane], x.active_row[thread, lane]
+        factors, alongs = x.active_factor[thread, lane], x.active_along[thread, lane]
+        n_active = x.n_active[thread, lane]
+        for p in range(n_active):
+            if p + _LEAVE < n_active:
+                fetch_row(x.query, np.int64(row_of[p + _LEAVE]) * dim, dim)
+            j = np.int64(item[p])
+            if x.place[j] < 0:
+                x.place[j] = count
+                touched[count], along[count] = j, zero
+                gradient[count, :] = zero
+                count += 1
+                fetch_row(items.vectors, j * dim, dim)
+                fetch_row(items.moments, (3 * j + 2) * dim, dim)
+            row = x.place[j]
+            add_scaled(gradient[row], factors[p], x.query[row_of[p]])
+            along[row] += alongs[p]
     # 2. minus what lies along the item's own vector
     total = 0.0
     for row in range(count):
-        if row + 2 < count:
-            fetch_row(items.moments, 3 * touched[row + 2] * dim, 3 * dim)
         j = touched[row]
         x.place[j] = -1
         bring_up(items, j, now, clock)
@@ -80,99 +84,112 @@ def _gather_lane(lane, items, x, clock, settings, now, size):
             add_scaled(g, -along[row], items.vectors[j])
         total += np.float64(dot(g, g))
     x.n_touched[lane] = count
-    x.norm[size + lane] = total
+    x.norm[0, lane] = total
     # 3. user rows: repeats of a user are added to their first row
+    total = 0.0
     first, last = share(lane, LANES, size)
     for b in range(first, last):
-        x.norm[b] = 0.0
+        x.lane_loss[lane] += x.loss[b]
         if x.leader[b] == b:
             g = x.user_gradient[b]
             follower = x.following[b]
             while follower >= 0:
                 add_scaled(g, np.float32(1), x.user_gradient[follower])
                 follower = x.following[follower]
-            x.norm[b] = np.float64(dot(g, g))
+            total += np.float64(dot(g, g))
+    x.norm[1, lane] = total
 
 
 @numba.njit(inline="always")
-def _move_lane(lane, users, items, x, clock, settings, scale, now, k, size):
+def _move_lane(lane, batch, users, items, x, clock, settings, scale, now, k, size):
     """Move this lane's rows by one step of Adam with their clipped gradients."""
     touched, gradient = x.touched[lane], x.item_gradient[lane]
     count, dim = x.n_touched[lane], items.vectors.shape[1]
     for row in range(count):
-        if row + 2 < count:
-            fetch_row(items.vectors, touched[row + 2] * dim, dim)
-            fetch_row(items.moments, 3 * touched[row + 2] * dim, 3 * dim)
+        if row + _LEAVE < count:
+            fetch_row(items.vectors, touched[row + _LEAVE] * dim, dim)
+            fetch_row(items.moments, 3 * touched[row + _LEAVE] * dim, 3 * dim)
         move_row(items, touched[row], gradient[row], scale, now, k, clock)
         if settings.screened:
             copy_row(touched[row], items, x, clock, settings, now)
     first, last = share(lane, LANES, size)
     for b in range(first, last):
-        if b + 2 < last:
-            fetch_row(users.vectors, x.users[b + 2] * dim, dim)
-            fetch_row(users.moments, 3 * x.users[b + 2] * dim, 3 * dim)
+        if b + _LEAVE < last:
+            ahead = np.int64(batch.users[b + _LEAVE])
+            fetch_row(users.vectors, ahead * dim, dim)
+            fetch_row(users.moments, 3 * ahead * dim, 3 * dim)
         if x.leader[b] == b:
-            add_scaled(users.vectors[x.users[b]], -x.lacking[b], users.moments[x.users[b], 2])
-            move_row(users, x.users[b], x.user_gradient[b], scale, now, k, clock)
+            u = np.int64(batch.users[b])
+            add_scaled(users.vectors[u], -x.lacking[b], users.moments[u, 2])
+            move_row(users, u, x.user_gradient[b], scale, now, k, clock)
+
+
+@numba.njit(inline="always")
+def _tick(thread, clock, now, k):
+    """Bring the thread's own drift sums from step ``now`` to the next: R_T[i] = R_{T-1}[i-1] + r^i rate."""
+    for idle in range(clock.horizon, 0, -1):
+        clock.drift[idle] = clock.drift[idle - 1] + clock.power[idle] * clock.rate[k]
+    if thread == 0 and now + 1 - clock.horizon - clock.base >= 0:  # which nobody reads before the next step
+        clock.tail[now + 1 - clock.horizon - clock.base] = clock.drift[clock.horizon]
 
 
 @numba.njit(**TOGETHER)
 def run_steps(
-    thread, threads, cells, users, items, pair_users, pair_items, order, position, stop, place, batch_size, now,
-    clock, settings, anew, x,
-):  # fmt: skip
-    """Train on ``order[position:stop]``, one step per ``batch_size`` rows; return the sum of the rows' losses.
+    thread, threads, cells, users, items, batch_users, batch_positives, batch_size, place, now, clock, settings, anew, x
+):
+    """Train on the given interactions, one step per ``batch_size``; return the sum of their losses.
 
-    ``place`` is the stream place of ``order[0]``; ``now`` the number of steps already taken; ``anew`` says that the
-    copies of the items do not hold.
+    ``place`` is where the first stands in the streams; ``now`` the number of steps already taken; ``anew`` says that
+    the copies of the items do not hold.
     """
-    n_items, dim = items.vectors.shape
-    if anew:
-        for lane in range(thread, LANES, threads):
+    first_lane, last_lane = share(thread, threads, LANES)  # neighbours, so that who scores a user's row also moves it
+    shared = clock.drift
+    clock = Clock(
+        clock.base, clock.horizon, clock.power, x.drift[thread, : clock.horizon + 1], clock.tail, clock.rate,
+        clock.eps_now, clock.eps_idle, clock.beta1, clock.beta2, clock.decay_low, clock.decay_high, clock.weight_decay,
+    )  # fmt: skip
+    for idle in range(clock.horizon + 1):
+        clock.drift[idle] = shared[idle]
+    for lane in range(first_lane, last_lane):
+        x.lane_loss[lane] = 0.0
+        if anew:
             copy_all(lane, items, x, clock, settings, now)
-    total_loss = 0.0
-    k = 0
-    while position < stop:
-        size = min(batch_size, stop - position)
-        if thread == 0:
-            _take_batch(x, pair_users, pair_items, order, position, size)
-        if settings.screened:
-            for lane in range(thread, LANES, threads):
-                copy_listed(lane, items, x, clock, settings, now)
-        meet(cells, thread, threads)
+    meet(cells, thread, threads)
+    for k, start in enumerate(range(0, len(batch_users), batch_size)):
+        stop = min(start + batch_size, len(batch_users))
+        size = stop - start
+        batch = Batch(batch_users[start:stop], batch_positives[start:stop])
         # 1. score
+        if thread == 0:
+            _chain(batch, x, size)
         first, last = share(thread, threads, size)
-        if first < last:
-            draw(thread, first % 2, first, x, settings, n_items, place + position + first)
-        for b in range(first, last):
-            if b + 1 < last:
-                turn = (b + 1) % 2
-                draw(thread, turn, b + 1, x, settings, n_items, place + position + b + 1)
-                fetch_start(thread, turn, b + 1, users, items, x, settings, dim)
-            score_row(thread, b % 2, b, users, items, x, clock, settings, now, place + position + b, size)
+        form_queries(first, last, batch, users, x, clock, settings, now, place + start)
+        find_candidates(thread, first, last, batch, items, x, clock, settings, now, place + start)
+        score_rows(thread, first, last, batch, items, x, clock, settings, now, size)
         meet(cells, thread, threads)
         # 2. gather
-        for lane in range(thread, LANES, threads):
-            _gather_lane(lane, items, x, clock, settings, now, size)
+        for lane in range(first_lane, last_lane):
+            _gather_lane(lane, threads, items, x, clock, settings, now, size)
         meet(cells, thread, threads)
         # 3. move
         scale = np.float32(1)
         if settings.clip_norm > 0:
             total = 0.0
-            for b in range(size + LANES):
-                total += x.norm[b]
+            for lane in range(LANES):
+                total += x.norm[0, lane] + x.norm[1, lane]
             scale = np.float32(min(1.0, settings.clip_norm / (np.sqrt(total) + 1e-6)))
-        for lane in range(thread, LANES, threads):
-            _move_lane(lane, users, items, x, clock, settings, scale, now + 1, k, size)
-        if thread == 0:  # the clock, which nobody reads now: R_T[k] = R_{T-1}[k-1] + r^k rate
-            for idle in range(clock.horizon, 0, -1):
-                clock.drift[idle] = clock.drift[idle - 1] + clock.power[idle] * clock.rate[k]
-            if now + 1 - clock.horizon - clock.base >= 0:
-                clock.tail[now + 1 - clock.horizon - clock.base] = clock.drift[clock.horizon]
-            for b in range(size):
-                total_loss += x.loss[b]
-        meet(cells, thread, threads)
+        for lane in range(first_lane, last_lane):
+            _move_lane(lane, batch, users, items, x, clock, settings, scale, now + 1, k, size)
+        _tick(thread, clock, now, k)
         now += 1
-        position += size
-        k += 1
+        if settings.screened:
+            for lane in range(first_lane, last_lane):
+                copy_listed(lane, items, x, clock, settings, now)
+        meet(cells, thread, threads)
+    if thread == 0:
+        for idle in range(clock.horizon + 1):
+            shared[idle] = clock.drift[idle]
+    total_loss = 0.0
+    for lane in range(LANES):
+        total_loss += x.lane_loss[lane]
     return total_loss

@@ -114,8 +114,9 @@ class FusedEpoch:
 
         (user_table, user_state), (item_table, item_state) = self._tables
         n, (n_items, dim) = self._settings.n_negatives, item_table.shape
-        if self._room is None or len(self._room.users) != batch_size:
-            self._room = new_scratch(batch_size, n, len(user_table), n_items, dim, self._pace.threads)
+        if self._room is None or len(self._room.leader) != batch_size:
+            horizon = self.schedule.horizon
+            self._room = new_scratch(batch_size, n, len(user_table), n_items, dim, self._pace.threads, horizon)
             self._copied = (-1, -1.0)
         users, items = as_table(user_table, user_state), as_table(item_table, item_state)
         ahead = self.schedule.drift_ahead(learning_rate)
@@ -123,6 +124,7 @@ class FusedEpoch:
         if anew:
             self._copied = (self.schedule.base, ahead)
             self._settings = self._settings._replace(drift_ahead=np.float32(ahead))
+        batch_users, batch_items = (pairs[order[start:stop]] for pairs in self._pairs)
         total = 0.0
         for first in range(start, stop, _PIECE * batch_size):
             last = min(first + _PIECE * batch_size, stop)
@@ -131,8 +133,9 @@ class FusedEpoch:
             threads, known = self._pace.choose(), len(run_steps.signatures)
             started = time.perf_counter()
             total += run_together(
-                threads, run_steps, users, items, *self._pairs, order, first, last, place, batch_size, steps.before,
-                clock, self._settings, anew and self._settings.screened, self._room,
+                threads, run_steps, users, items, batch_users[first - start : last - start],
+                batch_items[first - start : last - start], batch_size, place + first, steps.before, clock,
+                self._settings, anew and self._settings.screened, self._room,
             )  # fmt: skip
             anew = False
             if len(run_steps.signatures) == known:  # else it was compiled, which says nothing about threads

@@ -2,15 +2,19 @@
 
 from typing import Any, NamedTuple
 
+import numba
 import numpy as np
+from numpy.typing import NDArray
 
 from multimargin.kernels.intrinsics import BYTES
 
 _ZERO_BYTE = 128
-AHEAD = 16  # draws whose bytes are asked for before they are multiplied
+AHEAD = 32  # draws whose bytes are asked for before they are multiplied
 BLOCK = 16  # products that are looked at together
 DAYS = 64  # steps for which rows can be listed ahead
 LANES = 8  # a power of 2, fixed whatever the number of threads: it fixes the order of sums
+NEIGHBOURS = 16  # items of a lane that stand together: what is 4 bytes an item fills a cache line of one owner
+_LINE = 128  # bytes that two threads must not share: a cache line and the one that is fetched beside it
 
 
 class Settings(NamedTuple):
@@ -33,81 +37,109 @@ class Settings(NamedTuple):
 
 
 class Scratch(NamedTuple):
-    """What one stride leaves for the next."""
+    """What one stride leaves for the next; a "list" is filled from its start, by one thread, in the order of the rows."""
 
-    newest: Any  # (U,) while a batch is taken, the last row with this user; else -1
-    users: Any  # (B,) user of each row
-    positives: Any  # (B,)
+    newest: Any  # (U,) while a batch is chained, the last row with this user; else -1
     leader: Any  # (B,) first row of the batch with the same user
     following: Any  # (B,) next row with the same user, -1 at the end
-    negatives: Any  # (threads, 2, padded N + AHEAD) drawn for the row at work and for the next one; then zeros
+    drift: Any  # (threads, horizon+1 or more) lazy Adam's drift sums, each thread's own
+    negatives: Any  # (threads, 2, padded N + AHEAD or more) drawn for the row at work and for the next one; then zeros
     bytes: Any  # (I, 64 m) copies of the items, see ``screening``
     about: Any  # (I, 4) of each copy: middle, |direction| / |row| there, norm of its rounding, -
     first_listed: Any  # (DAYS * LANES,) first item of each list, -1: empty
-    listed_on: Any  # (I,) which list an item is on, -1: none
-    listed_before: Any  # (I,) its neighbours there, -1: none
-    listed_after: Any  # (I,)
-    query_bytes: Any  # (threads, 64 m)
-    products: Any  # (threads, padded N) of bytes, of the row at work
-    lacking: Any  # (B,) drift that the user's row lacks
-    keep: Any  # (threads, D) dropout factors of the row at work
-    unit: Any  # (threads, D) its user's vector, normalised for cosines
+    listed: Any  # (I, 4) of each item: which list it is on, its neighbours before and after there (-1: none), -
+    query_bytes: Any  # (B, 64 m or more)
+    least: Any  # (B,) the least product of bytes with which an item can reach the smallest margin
+    bound: Any  # (B, 4) what that bound is made of
+    products: Any  # (threads, padded N or more) of bytes, of the row at work
+    candidates: Any  # (threads, rows N) list of the drawn items to be scored
+    candidates_end: Any  # (B,) where a row's end
+    keep: Any  # (B, D) dropout factors
+    unit: Any  # (B, D) the user's vector, normalised for cosines
     query: Any  # (B, D) the same with dropout
+    user_inverse: Any  # (B,) inverse norm of the user's vector
+    lacking: Any  # (B,) drift that the user's row lacks
     user_gradient: Any  # (B, D)
-    active: Any  # (B,) how many pairs of the row have a gradient; of each pair:
-    pair_item: Any  # (B, 1+N)
-    score: Any  # (B, 1+N)
-    inverse: Any  # (B, 1+N) inverse norm of the item
-    missing: Any  # (B, 1+N) drift that the item's row lacks
-    slope: Any  # (B, 1+N) dL/ds
+    pair_item: Any  # (threads, 1+N or more) of the row at work, the pairs that have a gradient; of each:
+    score: Any  # (threads, 1+N or more)
+    inverse: Any  # (threads, 1+N or more) inverse norm of the item
+    missing: Any  # (threads, 1+N or more) drift that the item's row lacks
+    active_item: Any  # (threads, LANES, rows (1+N)) lists of the pairs that have a gradient; of each:
+    active_row: Any  # the same: its row of the batch
+    active_factor: Any  # the same: dL/ds times the inverse norm of the item
+    active_along: Any  # the same: that times the score and the inverse norm
+    n_active: Any  # (threads, LANES or more)
     loss: Any  # (B,)
-    norm: Any  # (B + LANES,) squared norms
+    lane_loss: Any  # (LANES,) summed over the call
+    norm: Any  # (2, LANES) squared norms of gradients, of items and of users
     place: Any  # (I,) a touched item's place in its lane, else -1
-    touched: Any  # (LANES, ceil(I / LANES)) items
+    touched: Any  # (LANES, about I / LANES) items
     n_touched: Any  # (LANES,)
-    item_gradient: Any  # (LANES, ceil(I / LANES), D)
-    along: Any  # (LANES, ceil(I / LANES))
+    item_gradient: Any  # (LANES, about I / LANES, D)
+    along: Any  # (LANES, about I / LANES)
 
 
-def new_scratch(batch_size: int, n: int, n_users: int, n_items: int, dim: int, threads: int) -> Scratch:
-    """Return room for one step; ``item_gradient`` only takes memory where rows are touched."""
-    depth = -(-n_items // LANES)
-    pairs = (batch_size, n + 1)
+def new_scratch(
+    batch_size: int, n: int, n_users: int, n_items: int, dim: int, threads: int, horizon: int
+) -> Scratch:
+    """Return room for one step; lists and ``item_gradient`` only take memory where they are filled."""
+    depth = -(-n_items // (LANES * NEIGHBOURS)) * NEIGHBOURS
+    rows = -(-batch_size // threads)
+    lists = (threads, LANES, rows * (n + 1))
     padded = -(-n // BLOCK) * BLOCK
     width = -(-dim // BYTES) * BYTES
-    flat = np.full(n_items * width + BYTES, _ZERO_BYTE, np.uint8)
-    start = -flat.ctypes.data % BYTES  # an item's bytes fill whole cache lines
     return Scratch(
         newest=np.full(n_users, -1, np.int64),
-        users=np.empty(batch_size, np.int64),
-        positives=np.empty(batch_size, np.int64),
         leader=np.empty(batch_size, np.int64),
         following=np.empty(batch_size, np.int64),
-        negatives=np.zeros((threads, 2, padded + AHEAD), np.int32),
-        bytes=flat[start : start + n_items * width].reshape(n_items, width),
+        drift=_apart((threads, horizon + 1), np.float64),
+        negatives=_apart((threads, 2, padded + AHEAD), np.int32),
+        bytes=_apart((n_items, width), np.uint8, _ZERO_BYTE, BYTES),
         about=np.zeros((n_items, 4), np.float32),
         first_listed=np.full(DAYS * LANES, -1, np.int32),
-        listed_on=np.full(n_items, -1, np.int32),
-        listed_before=np.full(n_items, -1, np.int32),
-        listed_after=np.full(n_items, -1, np.int32),
-        query_bytes=np.zeros((threads, width), np.int8),
-        products=np.empty((threads, padded), np.int32),
-        lacking=np.empty(batch_size, np.float32),
-        keep=np.ones((threads, dim), np.float32),
-        unit=np.empty((threads, dim), np.float32),
+        listed=np.full((n_items, 4), -1, np.int32),
+        query_bytes=_apart((batch_size, width), np.int8, 0, BYTES),
+        least=np.empty(batch_size, np.int32),
+        bound=np.empty((batch_size, 4), np.float32),
+        products=_apart((threads, padded), np.int32),
+        candidates=np.empty((threads, rows * n), np.int32),
+        candidates_end=np.empty(batch_size, np.int64),
+        keep=np.ones((batch_size, dim), np.float32),
+        unit=np.empty((batch_size, dim), np.float32),
         query=np.empty((batch_size, dim), np.float32),
+        user_inverse=np.ones(batch_size, np.float32),
+        lacking=np.empty(batch_size, np.float32),
         user_gradient=np.empty((batch_size, dim), np.float32),
-        active=np.empty(batch_size, np.int64),
-        pair_item=np.empty(pairs, np.int32),
-        score=np.empty(pairs, np.float32),
-        inverse=np.empty(pairs, np.float32),
-        missing=np.empty(pairs, np.float32),
-        slope=np.empty(pairs, np.float32),
+        pair_item=_apart((threads, n + 1), np.int32),
+        score=_apart((threads, n + 1), np.float32),
+        inverse=_apart((threads, n + 1), np.float32),
+        missing=_apart((threads, n + 1), np.float32),
+        active_item=np.empty(lists, np.int32),
+        active_row=np.empty(lists, np.int32),
+        active_factor=np.empty(lists, np.float32),
+        active_along=np.empty(lists, np.float32),
+        n_active=_apart((threads, LANES), np.int64),
         loss=np.empty(batch_size, np.float64),
-        norm=np.empty(batch_size + LANES, np.float64),
+        lane_loss=np.zeros(LANES, np.float64),
+        norm=np.zeros((2, LANES), np.float64),
         place=np.full(n_items, -1, np.int32),
         touched=np.empty((LANES, depth), np.int64),
         n_touched=np.zeros(LANES, np.int64),
         item_gradient=np.empty((LANES, depth, dim), np.float32),
         along=np.empty((LANES, depth), np.float32),
     )
+
+
+def _apart(shape: tuple[int, ...], kind: type, value: int = 0, unit: int = _LINE) -> NDArray[Any]:
+    """Return an array of ``value`` whose last axis fills whole units of bytes, so that no two threads share one."""
+    entries = unit // np.dtype(kind).itemsize
+    shape = (*shape[:-1], -(-shape[-1] // entries) * entries)
+    flat = np.full(int(np.prod(shape)) + entries, value, kind)
+    start = -flat.ctypes.data % unit // flat.itemsize
+    return flat[start : start + flat.size - entries].reshape(shape)
+
+
+@numba.njit(inline="always")
+def lane_of(j):
+    """Return the lane of item ``j``."""
+    return (j // NEIGHBOURS) & (LANES - 1)

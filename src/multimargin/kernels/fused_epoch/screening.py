@@ -16,8 +16,8 @@ and then scored exactly.
 import numba
 import numpy as np
 
-from multimargin.kernels.fused_epoch.records import AHEAD, BLOCK, DAYS, LANES
-from multimargin.kernels.intrinsics import BYTES, dot_drawn, fetch, fetch_drawn
+from multimargin.kernels.fused_epoch.records import AHEAD, BLOCK, DAYS, LANES, NEIGHBOURS, lane_of
+from multimargin.kernels.intrinsics import BYTES, dot_drawn, fetch, fetch_drawn, largest
 from multimargin.kernels.lazy_adam.cpu import bring_up, missing_drift
 from multimargin.kernels.lazy_adam.schedule import NEVER
 from multimargin.kernels.rows import TINY, dot, fetch_row
@@ -25,6 +25,7 @@ from multimargin.kernels.rows import TINY, dot, fetch_row
 _ABOVE = np.float32(1.0001)  # further off than the rounding of a bound
 _SCALE = np.float32(127)
 _ZERO_BYTE = 128  # bytes of items are unsigned: 128 stands for 0
+_ON, _BEFORE, _AFTER = range(3)
 _LOWEST, _HIGHEST = -(2.0**31), 2.0**31 - 1
 
 
@@ -43,14 +44,14 @@ def copy_row(j, items, x, clock, settings, now):
     # 1. half-way through the drift that is left, or as far as it may be away
     idle = min(now - items.last[j], clock.horizon)
     left = settings.drift_ahead * np.float32(clock.power[idle]) * _ABOVE if items.last[j] != NEVER else np.float32(0)
-    size = np.sqrt(dot(e, e))
-    farthest = settings.still * (one - settings.still) * np.sqrt(dot(w, w)) / max(size, TINY)  # in units of drift
-    middle = min(np.float32(0.5) * left, farthest)
-    square = np.float32(0)
+    ww, we, ee = np.float32(0), np.float32(0), np.float32(0)
     for d in range(len(w)):
-        value = w[d] - middle * e[d]
-        square += value * value
-    inverse = one / max(np.sqrt(square), TINY)
+        ww += w[d] * w[d]
+        we += w[d] * e[d]
+        ee += e[d] * e[d]
+    farthest = settings.still * (one - settings.still) * np.sqrt(ww / max(ee, TINY * TINY))  # in units of drift
+    middle = min(np.float32(0.5) * left, farthest)
+    inverse = one / max(np.sqrt(max(ww - middle * (np.float32(2) * we - middle * ee), np.float32(0))), TINY)
     # 2. bytes, and how far they are off
     factor = inverse * _SCALE
     for d in range(len(w)):
@@ -59,7 +60,7 @@ def copy_row(j, items, x, clock, settings, now):
     for d in range(len(w)):
         difference = (w[d] - middle * e[d]) * factor - np.float32(np.int32(copy[d]) - _ZERO_BYTE)
         off += difference * difference
-    about[0], about[1], about[2] = middle, size * inverse, np.sqrt(off) * (_ABOVE / _SCALE)
+    about[0], about[1], about[2] = middle, np.sqrt(ee) * inverse, np.sqrt(off) * (_ABOVE / _SCALE)
     # 3. the step at which it may be too far away
     _strike(j, x)
     if left > np.float32(2) * middle:
@@ -70,27 +71,27 @@ def copy_row(j, items, x, clock, settings, now):
 @numba.njit(inline="always")
 def _list(j, step, x):
     """Put item ``j`` on the list of ``step``, less than ``DAYS`` steps from now."""
-    place = step % DAYS * LANES + j % LANES
+    place = step % DAYS * LANES + lane_of(j)
     after = x.first_listed[place]
-    x.listed_on[j], x.listed_before[j], x.listed_after[j] = place, -1, after
+    x.listed[j, _ON], x.listed[j, _BEFORE], x.listed[j, _AFTER] = place, -1, after
     if after >= 0:
-        x.listed_before[after] = j
+        x.listed[after, _BEFORE] = j
     x.first_listed[place] = j
 
 
 @numba.njit(inline="always")
 def _strike(j, x):
     """Take item ``j`` off the list it is on, if any."""
-    place = x.listed_on[j]
+    place = x.listed[j, _ON]
     if place >= 0:
-        before, after = x.listed_before[j], x.listed_after[j]
+        before, after = x.listed[j, _BEFORE], x.listed[j, _AFTER]
         if before >= 0:
-            x.listed_after[before] = after
+            x.listed[before, _AFTER] = after
         else:
             x.first_listed[place] = after
         if after >= 0:
-            x.listed_before[after] = before
-        x.listed_on[j] = -1
+            x.listed[after, _BEFORE] = before
+        x.listed[j, _ON] = -1
 
 
 @numba.njit(inline="always")
@@ -98,7 +99,7 @@ def copy_listed(lane, items, x, clock, settings, now):
     """Make the copies of this lane's rows that are listed for step ``now`` anew."""
     j = np.int64(x.first_listed[now % DAYS * LANES + lane])
     while j >= 0:
-        after = np.int64(x.listed_after[j])
+        after = np.int64(x.listed[j, _AFTER])
         bring_up(items, j, now, clock)
         copy_row(j, items, x, clock, settings, now)
         j = after
@@ -107,76 +108,92 @@ def copy_listed(lane, items, x, clock, settings, now):
 @numba.njit(inline="always")
 def copy_all(lane, items, x, clock, settings, now):
     """Bring all rows of this lane up to date and copy them."""
-    for j in range(lane, len(x.about), LANES):
-        bring_up(items, j, now, clock)
-        copy_row(j, items, x, clock, settings, now)
+    for start in range(lane * NEIGHBOURS, len(x.about), LANES * NEIGHBOURS):
+        for j in range(start, min(start + NEIGHBOURS, len(x.about))):
+            bring_up(items, j, now, clock)
+            copy_row(j, items, x, clock, settings, now)
 
 
 @numba.njit(inline="always")
-def screen(thread, turn, b, q, items, x, clock, settings, now):
-    """Write the drawn items that may score above the smallest margin behind the positive; return how many they are."""
-    drawn, products, result = x.negatives[thread, turn], x.products[thread], x.pair_item[b, 1:]
-    n, dim, width = settings.n_negatives, len(q), x.bytes.shape[1]
+def prepare(b, x, settings):
+    """Copy query ``b`` to bytes, and find the least product of bytes with which an item can reach the smallest margin."""
+    q, q8, dim = x.query[b], x.query_bytes[b], x.query.shape[1]
     # 1. the query in bytes
-    largest = np.float32(0)
-    for d in range(dim):
-        largest = max(largest, abs(q[d]))
-    if not largest > np.float32(0):
-        return 0
-    q8, step, factor = x.query_bytes[thread], largest / _SCALE, _SCALE / largest
+    highest = largest(q, dim)
+    if not highest > np.float32(0):
+        x.least[b] = np.int32(_HIGHEST)
+        return
+    step, factor = highest / _SCALE, _SCALE / highest
     for d in range(dim):
         q8[d] = np.int8(np.int32(np.floor(q[d] * factor + np.float32(0.5))))
     total = np.int32(0)
-    rest = np.float32(0)
     for d in range(dim):
         total += np.int32(q8[d])
+    rest = np.float32(0)
+    for d in range(dim):
         off = q[d] - step * np.float32(q8[d])
         rest += off * off
-    # 2. the least product of bytes with which an item can reach the margin
+    # 2. the bound, if all rows had drifted as far as they may
     rounding = np.float32(0.5) * np.sqrt(np.float32(dim)) / _SCALE
     norm = np.sqrt(dot(q, q)) * _ABOVE
-    turn = np.float32(2) * _ABOVE / (np.float32(2) - settings.still)
     far = np.sqrt(rest) * (np.float32(1) + rounding) * _ABOVE
-    margin = settings.margins[0] * np.float32(2 - _ABOVE)
     unit = step / _SCALE  # of a product
     offset = np.float32(_ZERO_BYTE * total)
-    limit = np.float64((margin - far - norm * (rounding + turn * settings.still)) / unit + offset) - 1.0
-    least = np.int32(min(max(np.floor(limit), _LOWEST), _HIGHEST))
-    # 3. all products; what follows the draws are zeros
-    padded = len(products)
+    reach = settings.margins[0] * np.float32(2 - _ABOVE) - far - norm * (rounding + _turn(settings) * settings.still)
+    limit = np.float64(reach / unit + offset) - 1.0
+    x.least[b] = np.int32(min(max(np.floor(limit), _LOWEST), _HIGHEST))
+    bound = x.bound[b]
+    bound[0], bound[1], bound[2], bound[3] = unit, offset, norm, far
+
+
+@numba.njit(inline="always")
+def _turn(settings):
+    """Return how far a row's direction turns, per relative distance from its copy, at most."""
+    return np.float32(2) * _ABOVE / (np.float32(2) - settings.still)
+
+
+@numba.njit(inline="always")
+def screen(thread, turn, b, count, items, x, clock, settings, now):
+    """Append row ``b``'s drawn items that may score above the smallest margin to the ``count`` candidates of the thread.
+
+    Return how many there are then.
+    """
+    drawn, products, result = x.negatives[thread, turn], x.products[thread], x.candidates[thread]
+    n, width = settings.n_negatives, x.bytes.shape[1]
+    # 1. all products; what follows the draws are zeros
+    least, q8 = x.least[b], x.query_bytes[b]
     products[:] = 0
     for start in range(0, n, 4):
         fetch_drawn(x.bytes, width, drawn, start + AHEAD)
         for part in range(0, width, BYTES):
             dot_drawn(x.bytes, width, drawn, start, q8, part, products)
+    padded = (n + BLOCK - 1) // BLOCK * BLOCK
     for k in range(n, padded):
         products[k] = np.int32(_LOWEST)
-    # 4. those that reach, if all rows had drifted as far as they may
-    candidates = 0
+    # 2. those that reach the margin, if all rows had drifted as far as they may
+    near = 0
     for start in range(0, padded, BLOCK):
         reached = False
         for k in range(start, start + BLOCK):
             reached |= products[k] >= least
         if reached:
             for k in range(start, start + BLOCK):
-                if products[k] >= least:
+                if products[k] >= least and k < n:
                     j = np.int64(drawn[k])
-                    result[candidates], products[candidates] = j, products[k]
-                    candidates += 1
+                    result[count + near], products[near] = j, products[k]
+                    near += 1
                     fetch(items.last, j)
                     fetch(items.applied, j)
                     fetch_row(x.about, 4 * j, 1)
-    # 5. those that still do with their own drift and rounding
-    count = 0
-    for k in range(candidates):
-        j = np.int64(result[k])
-        missing = missing_drift(items.last, items.applied, j, now, clock)
-        about = x.about[j]
-        near = norm * (turn * abs(missing - about[0]) * about[1] + about[2]) + far
-        if (np.float32(products[k]) - offset) * unit + near >= margin:
+    # 3. those that still do with their own drift and rounding
+    unit, offset, norm, far = x.bound[b, 0], x.bound[b, 1], x.bound[b, 2], x.bound[b, 3]
+    margin, turning = settings.margins[0] * np.float32(2 - _ABOVE), _turn(settings)
+    begin = count
+    for k in range(near):
+        j = np.int64(result[begin + k])
+        away = abs(missing_drift(items.last, items.applied, j, now, clock) - x.about[j, 0])
+        off = norm * (turning * away * x.about[j, 1] + x.about[j, 2]) + far
+        if (np.float32(products[k]) - offset) * unit + off >= margin:
             result[count] = j
             count += 1
-            fetch_row(items.vectors, j * dim, dim)
-            if missing != np.float32(0):
-                fetch_row(items.moments, (3 * j + 2) * dim, dim)
     return count
