@@ -74,11 +74,14 @@ def run_together(threads: int, kernel: Callable[..., Any], *arguments: Any) -> A
 
     with _one_at_a_time:  # the threads of two teams would wait for each other
         if threads not in _pools:
-            _pools[threads] = ThreadPoolExecutor(threads, "multimargin")
-        futures = [_pools[threads].submit(part, thread) for thread in range(threads)]
+            _pools[threads] = ThreadPoolExecutor(threads - 1, "multimargin")
+        futures = [_pools[threads].submit(part, thread) for thread in range(1, threads)]
         try:
-            results = [future.result() for future in futures]
+            result = part(0)  # the caller is one of the team: it need not be woken up
+            for future in futures:
+                future.result()
         finally:
+            cells[0] = _GONE  # where an interruption came before it could start
             for future in futures:
                 future.exception()
-    return results[0]
+    return result

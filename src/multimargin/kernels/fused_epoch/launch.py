@@ -12,7 +12,7 @@ from multimargin.kernels.lazy_adam import RowState, Schedule
 from multimargin.kernels.pace import Pace
 from multimargin.kernels.threads import get_threads
 
-_PIECE = 32  # steps in one call: short enough to change the number of threads, long enough not to notice
+_PIECE = 64  # steps in one call: short enough to change the number of threads, long enough not to notice
 # The nearer rows must stay to their copies, the fewer draws pass the screen, and the more often copies are made.
 _MANY = 400
 _STILL_MANY, _STILL_FEW = 0.04, 0.08

@@ -2,7 +2,6 @@
 
 from typing import Any, NamedTuple
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
@@ -37,7 +36,7 @@ class Settings(NamedTuple):
 
 
 class Scratch(NamedTuple):
-    """What one stride leaves for the next; a "list" is filled from its start, by one thread, in the order of the rows."""
+    """What one stride leaves for the next; a "list" is filled from its start by one thread, in the order of rows."""
 
     newest: Any  # (U,) while a batch is chained, the last row with this user; else -1
     leader: Any  # (B,) first row of the batch with the same user
@@ -79,9 +78,7 @@ class Scratch(NamedTuple):
     along: Any  # (LANES, about I / LANES)
 
 
-def new_scratch(
-    batch_size: int, n: int, n_users: int, n_items: int, dim: int, threads: int, horizon: int
-) -> Scratch:
+def new_scratch(batch_size: int, n: int, n_users: int, n_items: int, dim: int, threads: int, horizon: int) -> Scratch:
     """Return room for one step; lists and ``item_gradient`` only take memory where they are filled."""
     depth = -(-n_items // (LANES * NEIGHBOURS)) * NEIGHBOURS
     rows = -(-batch_size // threads)
@@ -134,12 +131,6 @@ def _apart(shape: tuple[int, ...], kind: type, value: int = 0, unit: int = _LINE
     """Return an array of ``value`` whose last axis fills whole units of bytes, so that no two threads share one."""
     entries = unit // np.dtype(kind).itemsize
     shape = (*shape[:-1], -(-shape[-1] // entries) * entries)
-    flat = np.full(int(np.prod(shape)) + entries, value, kind)
+    flat: NDArray[Any] = np.full(int(np.prod(shape)) + entries, value, kind)
     start = -flat.ctypes.data % unit // flat.itemsize
     return flat[start : start + flat.size - entries].reshape(shape)
-
-
-@numba.njit(inline="always")
-def lane_of(j):
-    """Return the lane of item ``j``."""
-    return (j // NEIGHBOURS) & (LANES - 1)

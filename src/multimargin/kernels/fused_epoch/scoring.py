@@ -7,11 +7,10 @@ import numba
 import numpy as np
 
 from multimargin.kernels.draws import keep_scales
-from multimargin.kernels.fused_epoch.records import lane_of
-from multimargin.kernels.fused_epoch.screening import fetch_first, prepare, screen
+from multimargin.kernels.fused_epoch.screening import fetch_first, lane_of, prepare, screen
 from multimargin.kernels.intrinsics import fetch
 from multimargin.kernels.lazy_adam.cpu import missing_drift
-from multimargin.kernels.rows import TINY, add_scaled, dot, fetch_row, inverse_norm
+from multimargin.kernels.rows import TINY, dot, fetch_row, inverse_norm
 from multimargin.kernels.uniform_draws.cpu import draw_row
 
 _AHEAD = 6  # rows asked for before they are read
@@ -84,8 +83,10 @@ def find_candidates(thread, first, last, batch, items, x, clock, settings, now, 
 
 @numba.njit(inline="always")
 def score_rows(thread, first, last, batch, items, x, clock, settings, now, size):
-    """Score the positives and candidates of rows ``first`` to ``last`` of a batch of ``size``, and list the pairs that
-    have a gradient; fill in the rows' losses and the gradients of their users."""
+    """Score positives and candidates of rows ``first`` to ``last`` of a batch of ``size``; list those with a gradient.
+
+    The rows' losses and the gradients of their users are filled in.
+    """
     x.n_active[thread, :] = 0
     for b in range(first, min(first + _AHEAD, last)):
         _fetch(items, np.int64(batch.positives[b]))

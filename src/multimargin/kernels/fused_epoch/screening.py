@@ -16,7 +16,7 @@ and then scored exactly.
 import numba
 import numpy as np
 
-from multimargin.kernels.fused_epoch.records import AHEAD, BLOCK, DAYS, LANES, NEIGHBOURS, lane_of
+from multimargin.kernels.fused_epoch.records import AHEAD, BLOCK, DAYS, LANES, NEIGHBOURS
 from multimargin.kernels.intrinsics import BYTES, dot_drawn, fetch, fetch_drawn, largest
 from multimargin.kernels.lazy_adam.cpu import bring_up, missing_drift
 from multimargin.kernels.lazy_adam.schedule import NEVER
@@ -27,6 +27,12 @@ _SCALE = np.float32(127)
 _ZERO_BYTE = 128  # bytes of items are unsigned: 128 stands for 0
 _ON, _BEFORE, _AFTER = range(3)
 _LOWEST, _HIGHEST = -(2.0**31), 2.0**31 - 1
+
+
+@numba.njit(inline="always")
+def lane_of(j):
+    """Return the lane of item ``j``."""
+    return (j // NEIGHBOURS) & (LANES - 1)
 
 
 @numba.njit(inline="always")
@@ -100,6 +106,14 @@ def copy_listed(lane, items, x, clock, settings, now):
     j = np.int64(x.first_listed[now % DAYS * LANES + lane])
     while j >= 0:
         after = np.int64(x.listed[j, _AFTER])
+        if after >= 0:
+            dim = items.vectors.shape[1]
+            fetch_row(x.about, 4 * after, 1)
+            fetch(x.listed, 4 * after)
+            fetch(items.last, after)
+            fetch(items.applied, after)
+            fetch_row(items.vectors, after * dim, dim)
+            fetch_row(items.moments, (3 * after + 2) * dim, dim)
         bring_up(items, j, now, clock)
         copy_row(j, items, x, clock, settings, now)
         j = after
@@ -116,7 +130,7 @@ def copy_all(lane, items, x, clock, settings, now):
 
 @numba.njit(inline="always")
 def prepare(b, x, settings):
-    """Copy query ``b`` to bytes, and find the least product of bytes with which an item can reach the smallest margin."""
+    """Copy query ``b`` to bytes; find the least product of bytes with which an item can reach the smallest margin."""
     q, q8, dim = x.query[b], x.query_bytes[b], x.query.shape[1]
     # 1. the query in bytes
     highest = largest(q, dim)
@@ -154,9 +168,9 @@ def _turn(settings):
 
 @numba.njit(inline="always")
 def screen(thread, turn, b, count, items, x, clock, settings, now):
-    """Append row ``b``'s drawn items that may score above the smallest margin to the ``count`` candidates of the thread.
+    """Append row ``b``'s drawn items that may score above the smallest margin to the thread's ``count`` candidates.
 
-    Return how many there are then.
+    Return how many these are then.
     """
     drawn, products, result = x.negatives[thread, turn], x.products[thread], x.candidates[thread]
     n, width = settings.n_negatives, x.bytes.shape[1]
