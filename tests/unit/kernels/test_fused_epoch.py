@@ -194,6 +194,18 @@ def test_where_an_epoch_is_cut_changes_nothing(cosine, stops, n_items, dim):
     assert torch.equal(cut[2], whole[2])
 
 
+def test_pieces_change_nothing_not_even_the_last_bit_of_the_loss(train, monkeypatch):
+    """How long they are depends on the clock."""
+    results = []
+    for piece in (64, 1, 3):
+        monkeypatch.setattr("multimargin.kernels.fused_epoch.launch._PIECE", piece)
+        results.append(Kernel(train, dim=16).run(64))
+    for loss, users, items in results[1:]:
+        assert loss == results[0][0]
+        assert torch.equal(users, results[0][1])
+        assert torch.equal(items, results[0][2])
+
+
 def test_a_stretch_in_which_nothing_is_left_does_nothing(train):
     kernel = Kernel(train)
     before = [table.detach().clone() for table in kernel.tables]
@@ -246,7 +258,7 @@ def test_the_compilation_does_not_speak_against_threads(train, monkeypatch, at_t
     monkeypatch.setattr("multimargin.kernels.fused_epoch.launch._PIECE", 1)
     kernel = Kernel(train)
     kernel.fused.run(kernel.order, 0, 16 * 5, place=0, batch_size=16, learning_rate=0.01)
-    assert kernel.fused._pace.choose() == 2
+    assert kernel.fused._pace.choose(1)[0] == 2
 
 
 @numba.njit

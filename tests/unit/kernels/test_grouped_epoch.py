@@ -175,6 +175,15 @@ def test_how_often_it_is_called_changes_nothing(train, monkeypatch):
         assert torch.equal(items, results[0][1])
 
 
+def test_pieces_change_nothing_not_even_the_last_bit_of_the_loss(train, monkeypatch):
+    """How long they are depends on the clock."""
+    results = []
+    for piece in (16, 1, 3):
+        monkeypatch.setattr("multimargin.kernels.grouped_epoch.launch._PIECE", piece)
+        results.append(train_with("grouped", train, batch_size=8, epochs=2)[2])
+    assert results[0] == results[1] == results[2]
+
+
 def test_a_user_without_an_item_left_is_named():
     train = random_interactions(5, 3, 40)  # everybody has seen everything
     with pytest.raises(NoNegativesError, match="must have an item left"):

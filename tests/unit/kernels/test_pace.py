@@ -6,8 +6,8 @@ from multimargin.kernels.pace import Pace
 def run(pace: Pace, seconds: dict[int, float], pieces: int) -> list[int]:
     chosen = []
     for _ in range(pieces):
-        threads = pace.choose()
-        pace.record(threads, 10, seconds[threads])
+        threads, steps = pace.choose(80)
+        pace.record(threads, steps, seconds[threads] * steps / 80)
         chosen.append(threads)
     return chosen
 
@@ -19,12 +19,20 @@ def test_one_thread_is_all_there_is() -> None:
 def test_more_threads_are_kept_where_they_pay_off() -> None:
     chosen = run(Pace(4), {4: 1.0, 1: 3.0}, 200)
     assert chosen[:2] == [4, 1]
-    assert chosen.count(4) > 190
+    assert chosen.count(4) > 180
 
 
 def test_one_thread_is_kept_on_a_busy_machine() -> None:
-    chosen = run(Pace(2), {2: 20.0, 1: 1.0}, 200)
-    assert chosen.count(1) == 199, "the first trial must not be repeated before it has been paid off"
+    chosen = run(Pace(2), {2: 20.0, 1: 1.0}, 50)
+    assert chosen.count(1) == 49, "the first trial must not be repeated before it has been paid off"
+
+
+def test_a_trial_is_short() -> None:
+    pace = Pace(2)
+    for expected in ((2, 10), (1, 10), (2, 80)):
+        assert pace.choose(80) == expected
+        pace.record(*expected, {2: 1.0, 1: 2.0}[expected[0]] * expected[1])
+    assert Pace(2).choose(3) == (2, 1)
 
 
 def test_the_slower_choice_is_tried_again() -> None:

@@ -137,7 +137,7 @@ def _tick(thread, clock, now, k):
 def run_steps(
     thread, threads, cells, users, items, batch_users, batch_positives, batch_size, place, now, clock, settings, anew, x
 ):
-    """Train on the given interactions, one step per ``batch_size``; return the sum of their losses.
+    """Train on the given interactions, one step per ``batch_size``; return the sum of losses, those before included.
 
     ``place`` is where the first stands in the streams; ``now`` the number of steps already taken; ``anew`` says that
     the copies of the items do not hold.
@@ -150,9 +150,8 @@ def run_steps(
     )  # fmt: skip
     for idle in range(clock.horizon + 1):
         clock.drift[idle] = shared[idle]
-    for lane in range(first_lane, last_lane):
-        x.lane_loss[lane] = 0.0
-        if anew:
+    if anew:
+        for lane in range(first_lane, last_lane):
             copy_all(lane, items, x, clock, settings, now)
     meet(cells, thread, threads)
     for k, start in enumerate(range(0, len(batch_users), batch_size)):

@@ -125,14 +125,15 @@ class FusedEpoch:
             self._copied = (self.schedule.base, ahead)
             self._settings = self._settings._replace(drift_ahead=np.float32(ahead))
         batch_users, batch_items = (pairs[order[start:stop]] for pairs in self._pairs)
-        total = 0.0
-        for first in range(start, stop, _PIECE * batch_size):
-            last = min(first + _PIECE * batch_size, stop)
+        self._room.lane_loss[:] = 0  # summed over all pieces, in the order of the steps, however long the pieces are
+        total, first = 0.0, start
+        while first < stop:
+            threads, at_most = self._pace.choose(_PIECE)
+            last = min(first + at_most * batch_size, stop)
             steps = self.schedule.advance_many(-(-(last - first) // batch_size), learning_rate)
             clock = as_clock(self.schedule, steps.rate, steps.eps_now, steps.eps_idle, self._weight_decay)
-            threads, known = self._pace.choose(), len(run_steps.signatures)
-            started = time.perf_counter()
-            total += run_together(
+            known, started = len(run_steps.signatures), time.perf_counter()
+            total = run_together(
                 threads, run_steps, users, items, batch_users[first - start : last - start],
                 batch_items[first - start : last - start], batch_size, place + first, steps.before, clock,
                 self._settings, anew and self._settings.screened, self._room,
@@ -140,4 +141,5 @@ class FusedEpoch:
             anew = False
             if len(run_steps.signatures) == known:  # else it was compiled, which says nothing about threads
                 self._pace.record(threads, last - first, time.perf_counter() - started)
+            first = last
         return total

@@ -69,7 +69,7 @@ class Scratch(NamedTuple):
     active_along: Any  # the same: that times the score and the inverse norm
     n_active: Any  # (threads, LANES or more)
     loss: Any  # (B,)
-    lane_loss: Any  # (LANES,) summed over the call
+    lane_loss: Any  # (LANES,) summed over all steps of a stretch
     norm: Any  # (2, LANES) squared norms of gradients, of items and of users
     place: Any  # (I,) a touched item's place in its lane, else -1
     touched: Any  # (LANES, about I / LANES) items

@@ -192,13 +192,14 @@ def _move_lane(lane, people, position, n_users, users, items, x, clock, scale, n
 
 
 @numba.njit(**TOGETHER)
-def run_steps(thread, threads, cells, users, items, people, places, ends, position, now, clock, settings, x):
-    """Train on ``people[position:]``, one step up to each of ``ends``; return the sum of the interactions' losses.
+def run_steps(
+    thread, threads, cells, users, items, people, places, ends, position, now, total_loss, clock, settings, x
+):
+    """Train on ``people[position:]``, one step up to each of ``ends``; add the interactions' losses to ``total_loss``.
 
     ``places`` are where they stand in the stream of dropout, ``now`` is the number of steps already taken.
     """
     n_items = items.vectors.shape[0]
-    total_loss = 0.0
     for k in range(len(ends)):
         n_users = ends[k] - position
         # 1. users

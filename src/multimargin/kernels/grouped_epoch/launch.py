@@ -107,16 +107,18 @@ class GroupedEpoch:
             self._room = new_scratch(*largest, *item_table.shape)
         users, items = as_table(user_table, user_state), as_table(item_table, item_state)
         total = 0.0
-        for first in range(0, len(ends), _PIECE):
-            piece = ends[first : first + _PIECE]
+        first = 0
+        while first < len(ends):
+            threads, at_most = self._pace.choose(_PIECE)
+            piece = ends[first : first + at_most]
             steps = self.schedule.advance_many(len(piece), learning_rate)
             clock = as_clock(self.schedule, steps.rate, steps.eps_now, steps.eps_idle, self._weight_decay)
-            threads, known = self._pace.choose(), len(run_steps.signatures)
-            started = time.perf_counter()
-            total += run_together(
-                threads, run_steps, users, items, people, places, piece, int(starts[first]), steps.before, clock,
-                self._settings, self._room,
+            known, started = len(run_steps.signatures), time.perf_counter()
+            total = run_together(
+                threads, run_steps, users, items, people, places, piece, int(starts[first]), steps.before, total,
+                clock, self._settings, self._room,
             )  # fmt: skip
             if len(run_steps.signatures) == known:  # else it was compiled, which says nothing about threads
                 self._pace.record(threads, int(piece[-1] - starts[first]), time.perf_counter() - started)
+            first += len(piece)
         return total
