@@ -47,6 +47,7 @@ def extras_for(loss, rows, columns, *, seed=0, dtype=torch.float64):
         "users": pairs[:, 0],
         "positives": pairs[:, 1],
         "negatives": negatives,
+        "extra_positives": torch.randint(N_ITEMS, (rows, loss.extra_positives), generator=generator),
         "log_q": torch.rand((rows, columns), generator=generator, dtype=torch.float64).log(),
         "user_vectors": unit(rows, generator=generator),
         "positive_vectors": unit(rows, generator=generator),

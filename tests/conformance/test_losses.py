@@ -185,7 +185,13 @@ def test_a_law_that_is_said_not_to_hold_does_not_hold(name):
     if "gradient" in loss.breaks:
         assert not gradient_fits(loss)
     if "monotone" in loss.breaks:
-        costs = [order_costs(loss, *random_scores(seed), seed % 6, seed % 9, 0.3) for seed in range(200)]
+        costs = (
+            order_costs(loss, pos + shift, neg - shift, row, seed % 9, 0.3)  # shifted: positives far ahead, or behind
+            for seed in range(40)
+            for pos, neg in [random_scores(seed)]
+            for shift in (0.0, 1.0, -1.0)
+            for row in range(6)
+        )
         assert any(positive > 1e-6 or negative < -1e-6 for positive, negative in costs)
 
 

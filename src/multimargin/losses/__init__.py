@@ -1,30 +1,57 @@
 """Losses: scores of positives and negatives in, one number out."""
 
+from multimargin.losses.adaptive_temperature import AdaptiveTemperatureLoss
+from multimargin.losses.adversarial_softmax import AdversarialSoftmaxLoss
+from multimargin.losses.alignment_uniformity import AlignmentUniformityLoss
+from multimargin.losses.attentive_bpr import AttentiveBPRLoss
 from multimargin.losses.base import Loss, ascend
+from multimargin.losses.bilateral_groups import BilateralSoftmaxLoss, GroupedSoftmaxLoss
 from multimargin.losses.bilateral_softmax import BilateralRowLoss, ReweightedSoftmaxLoss
 from multimargin.losses.bpr import BPRLoss, KPairBPRLoss
 from multimargin.losses.cosine_contrastive import CosineContrastiveLoss
+from multimargin.losses.cross_batch_memory import CrossBatchMemoryLoss
 from multimargin.losses.debiased_contrastive import DebiasedContrastiveLoss
 from multimargin.losses.facts import Hinges, Logistic, Squares, Statistics, Terms
 from multimargin.losses.generalized_bce import GeneralizedBCELoss
+from multimargin.losses.global_contrastive import GlobalContrastiveLoss
+from multimargin.losses.global_top_k import GlobalTopKLoss
+from multimargin.losses.graph_constraint import GraphConstraintLoss
 from multimargin.losses.hard_contrastive import HardContrastiveLoss
 from multimargin.losses.mean_squared_error import MeanSquaredErrorLoss
 from multimargin.losses.multi_margin import MultiMarginLoss
 from multimargin.losses.multi_margin_active import MultiMarginActiveLoss
 from multimargin.losses.multi_margin_positives import MultiMarginPositivesLoss
+from multimargin.losses.multi_sample import MultiSampleContrastiveLoss
+from multimargin.losses.optimal_negatives import OptimalNegativesLoss
 from multimargin.losses.pairwise_margin import PairwiseMarginLoss
 from multimargin.losses.pairwise_softmax import PairwiseSoftmaxLoss
+from multimargin.losses.partial_auc import PartialAUCLoss
 from multimargin.losses.sigmoid_cross_entropy import SigmoidCrossEntropyLoss
 from multimargin.losses.simce import SimCELoss
+from multimargin.losses.soft_contrastive import SoftContrastiveLoss
 from multimargin.losses.softmax import DecoupledSoftmaxLoss, SampledSoftmaxLoss
+from multimargin.losses.top_k_softmax import TopKSoftmaxLoss
+from multimargin.losses.variational_bpr import VariationalBPRLoss
+from multimargin.losses.variational_bpr_plug_in import VariationalBPRPlugInLoss
+from multimargin.losses.warp import WARPLoss
 
 __all__ = [
+    "AdaptiveTemperatureLoss",
+    "AdversarialSoftmaxLoss",
+    "AlignmentUniformityLoss",
+    "AttentiveBPRLoss",
     "BPRLoss",
     "BilateralRowLoss",
+    "BilateralSoftmaxLoss",
     "CosineContrastiveLoss",
+    "CrossBatchMemoryLoss",
     "DebiasedContrastiveLoss",
     "DecoupledSoftmaxLoss",
     "GeneralizedBCELoss",
+    "GlobalContrastiveLoss",
+    "GlobalTopKLoss",
+    "GraphConstraintLoss",
+    "GroupedSoftmaxLoss",
     "HardContrastiveLoss",
     "Hinges",
     "KPairBPRLoss",
@@ -35,15 +62,23 @@ __all__ = [
     "MultiMarginActiveLoss",
     "MultiMarginLoss",
     "MultiMarginPositivesLoss",
+    "MultiSampleContrastiveLoss",
+    "OptimalNegativesLoss",
     "PairwiseMarginLoss",
     "PairwiseSoftmaxLoss",
+    "PartialAUCLoss",
     "ReweightedSoftmaxLoss",
     "SampledSoftmaxLoss",
     "SigmoidCrossEntropyLoss",
     "SimCELoss",
+    "SoftContrastiveLoss",
     "Squares",
     "Statistics",
     "Terms",
+    "TopKSoftmaxLoss",
+    "VariationalBPRLoss",
+    "VariationalBPRPlugInLoss",
+    "WARPLoss",
     "ascend",
 ]
 
@@ -66,4 +101,22 @@ LOSSES: dict[str, type[Loss]] = {
     "pairwise-softmax": PairwiseSoftmaxLoss,
     "debiased-contrastive": DebiasedContrastiveLoss,
     "hard-contrastive": HardContrastiveLoss,
+    "adaptive-temperature": AdaptiveTemperatureLoss,
+    "adversarial-softmax": AdversarialSoftmaxLoss,
+    "alignment-uniformity": AlignmentUniformityLoss,
+    "attentive-bpr": AttentiveBPRLoss,
+    "bilateral-softmax": BilateralSoftmaxLoss,
+    "cross-batch-memory": CrossBatchMemoryLoss,
+    "global-contrastive": GlobalContrastiveLoss,
+    "global-top-k": GlobalTopKLoss,
+    "graph-constraint": GraphConstraintLoss,
+    "grouped-softmax": GroupedSoftmaxLoss,
+    "multi-sample": MultiSampleContrastiveLoss,
+    "optimal-negatives": OptimalNegativesLoss,
+    "partial-auc": PartialAUCLoss,
+    "soft-contrastive": SoftContrastiveLoss,
+    "top-k-softmax": TopKSoftmaxLoss,
+    "variational-bpr": VariationalBPRLoss,
+    "variational-bpr-plug-in": VariationalBPRPlugInLoss,
+    "warp": WARPLoss,
 }

@@ -13,7 +13,7 @@ from multimargin import checks
 from multimargin.errors import ArgumentError
 from multimargin.losses.facts import Statistics, Terms
 
-INDICES = frozenset({"users", "positives", "negatives"})
+INDICES = frozenset({"users", "positives", "negatives", "extra_positives"})
 VECTORS = frozenset({"user_vectors", "positive_vectors", "negative_vectors"})
 NEEDS = INDICES | VECTORS | {"log_q", "companion_scores", "tables"}
 LAWS = frozenset({"gradient", "monotone", "batch", "negatives"})
@@ -25,10 +25,11 @@ class Loss(nn.Module, ABC):
 
     Attributes:
         needs: what ``forward`` is handed as keywords beyond scores, and only then; names of ``NEEDS``. "log_q" (B, N)
-            log-probability of each draw (nothing for a uniform law); "users", "positives" (B,), "negatives" (B, N)
-            int64 indices; "user_vectors", "positive_vectors" (B, D), "negative_vectors" (B, N, D; for a small N) rows
-            as they are scored (of length 1 for the cosine, after dropout), with gradients; "companion_scores" (B, K)
-            of the items that ``companions`` names; "tables": ``start_epoch`` is handed all vectors.
+            log-probability of each draw (nothing for a uniform law); "users", "positives" (B,), "negatives" (B, N),
+            "extra_positives" (B, K) int64 indices; "user_vectors", "positive_vectors" (B, D), "negative_vectors"
+            (B, N, D; for a small N) rows as they are scored (of length 1 for the cosine, after dropout), with
+            gradients; "companion_scores" (B, K) of the items that ``companions`` names; "tables": ``start_epoch`` is
+            handed all vectors.
         extra_positives: K; above 0, ``forward`` is handed ``extra_positive_scores`` (B, K) of K more items of the same
             user, drawn with replacement from all of theirs (the row's own may be among them).
         uses_negatives: false for a loss without any: nothing is drawn, ``neg_scores`` is (B, 0).
@@ -42,7 +43,7 @@ class Loss(nn.Module, ABC):
     ``__init__`` or ``prepare``: both are in checkpoints.
     """
 
-    needs: ClassVar[frozenset[str]] = frozenset()
+    needs: frozenset[str] = frozenset()
     extra_positives: int = 0
     uses_negatives: ClassVar[bool] = True
     breaks: ClassVar[frozenset[str]] = frozenset()

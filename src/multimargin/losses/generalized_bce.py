@@ -1,7 +1,5 @@
 """Generalised binary cross-entropy: a sigmoid loss that makes up for how few of the items were drawn."""
 
-from typing import ClassVar
-
 from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn.functional import softplus
@@ -48,7 +46,7 @@ class GeneralizedBCELoss(Loss):
         0.546015
     """
 
-    similarity: ClassVar[str] = "dot"
+    similarity = "dot"
 
     def __init__(self, calibration: float = 0.75, *, sampling_rate: float = 0.0, neg_weight: float = 10.0):
         super().__init__()

@@ -1,7 +1,6 @@
 """The contrastive loss with hard negatives: debiased softmax in which high negatives count more."""
 
 import math
-from typing import ClassVar
 
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -49,7 +48,7 @@ class HardContrastiveLoss(Loss):
         0.375905
     """
 
-    breaks: ClassVar[frozenset[str]] = frozenset({"monotone"})
+    breaks = frozenset({"monotone"})
 
     def __init__(
         self,

@@ -1,7 +1,6 @@
 """The Multi-Margin Loss with a mean over active negatives."""
 
 from collections.abc import Iterable
-from typing import ClassVar
 
 import torch
 from jaxtyping import Bool, Float
@@ -48,7 +47,7 @@ class MultiMarginActiveLoss(Loss):
         0.575000
     """
 
-    breaks: ClassVar[frozenset[str]] = frozenset({"monotone"})
+    breaks = frozenset({"monotone"})
     margins: Tensor
     margin_weights: Tensor
     _counted: Tensor

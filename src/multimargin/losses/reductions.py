@@ -3,7 +3,7 @@
 import math
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 
@@ -39,3 +39,15 @@ def log_mean_exp(
     else:
         weight = torch.where(mask, -log_q.to(values.dtype), floor).logsumexp(-1)
     return torch.where(some, total - weight, empty)
+
+
+def log_mean_exp_by_group(values: Float[Tensor, " B"], groups: Int[Tensor, " B"]) -> Float[Tensor, " B"]:
+    """Return, for each row, the logarithm of the mean of exp(value) over the rows of its group, in O(B) memory."""
+    order = groups.argsort()
+    ranked = groups[order]
+    new = torch.cat((ranked.new_zeros(1), (ranked[1:] != ranked[:-1]).to(ranked.dtype)))
+    place = torch.zeros_like(groups).scatter(0, order, new.cumsum(0))  # (B,) number of each row's group
+    top = torch.full_like(values, -torch.inf).scatter_reduce(0, place, values.detach(), "amax")[place]  # (B,)
+    total = torch.zeros_like(values).index_add(0, place, (values - top).exp())[place]
+    count = torch.zeros_like(values).index_add(0, place, torch.ones_like(values))[place]
+    return top + (total / count).log()

@@ -1,7 +1,6 @@
 """Softmax losses over drawn negatives, with the positive inside the denominator and outside of it."""
 
 import math
-from typing import ClassVar
 
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -53,7 +52,7 @@ class SampledSoftmaxLoss(Loss):
         0.407606
     """
 
-    needs: ClassVar[frozenset[str]] = frozenset({"log_q"})
+    needs = frozenset({"log_q"})
 
     def __init__(self, temperature: float = 0.1, *, neg_weight: float = 100.0, correct_log_q: bool = True):
         super().__init__()
@@ -112,7 +111,7 @@ class DecoupledSoftmaxLoss(Loss):
         -1.379886
     """
 
-    needs: ClassVar[frozenset[str]] = frozenset({"log_q"})
+    needs = frozenset({"log_q"})
 
     def __init__(self, temperature: float = 0.1, *, correct_log_q: bool = True):
         super().__init__()

@@ -213,6 +213,7 @@ class Steps(Engine):
         u, i, j = (self._tensor(array) for array in (users, positives, drawn.index))
         others = self._others(users, i, place)  # (B, K) to be scored besides
         indices = {"users": u, "positives": i, "negatives": j.expand(len(u), -1)}
+        indices["extra_positives"] = others[:, : s.loss.extra_positives]
         # 2. the rows about to be read, as dense Adam would have them
         if s.encoder.is_table:
             s.optimizer.catch_up(user_table, u)

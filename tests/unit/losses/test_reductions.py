@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from multimargin.losses.reductions import log_mean_exp
+from multimargin.losses.reductions import log_mean_exp, log_mean_exp_by_group
 
 
 def random_case():
@@ -53,3 +53,17 @@ def test_a_row_without_negatives_has_no_gradient_and_no_nan(empty):
 def test_large_values_do_not_overflow():
     values = torch.tensor([[1e5, 1e5 - math.log(3)], [-1e5, -1e5]])
     torch.testing.assert_close(log_mean_exp(values, None, empty=0.0), torch.tensor([1e5 + math.log(2 / 3), -1e5]))
+
+
+def test_by_group_equals_plain_loops():
+    values, groups = [0.5, -1.0, 2.0, 1e4, 0.25, -1e4], [7, 3, 7, 5, 7, 5]
+    result = log_mean_exp_by_group(torch.tensor(values, dtype=torch.float64), torch.tensor(groups))
+    seven = math.log((math.exp(0.5) + math.exp(2.0) + math.exp(0.25)) / 3)
+    five = 1e4 - math.log(2)
+    assert result.tolist() == pytest.approx([seven, -1.0, seven, five, seven, five], rel=1e-12)
+
+
+def test_by_group_has_the_gradient_of_its_value():
+    values = torch.tensor([0.5, -1.0, 2.0, 0.1], dtype=torch.float64, requires_grad=True)
+    groups = torch.tensor([1, 0, 1, 1])
+    assert torch.autograd.gradcheck(lambda v: log_mean_exp_by_group(v, groups), (values,))

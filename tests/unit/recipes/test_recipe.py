@@ -3,15 +3,41 @@ import yaml
 
 from multimargin.data.splits import RandomPerUser
 from multimargin.errors import ArgumentError, RecipeError
-from multimargin.losses import BPRLoss, CosineContrastiveLoss, DecoupledSoftmaxLoss, MultiMarginLoss
+from multimargin.losses import (
+    AdaptiveTemperatureLoss,
+    BPRLoss,
+    CosineContrastiveLoss,
+    DecoupledSoftmaxLoss,
+    GraphConstraintLoss,
+    GroupedSoftmaxLoss,
+    MultiMarginLoss,
+)
 from multimargin.recipes.recipe import FOLDER, Recipe, describe, recipe_names, schema
 
 PUBLISHED = [
     f"{data}-mf-{loss}-{n}" for data in ("gowalla", "yelp2018") for loss in ("mml", "ccl") for n in (10, 100, 800)
 ]
+ULTRAGCN = {"neg_weight": 300.0, "neighbour_weight": 5e-4, "n_neighbours": 10}
 BASELINES = {
     "gowalla-mf-bpr-1": (BPRLoss, {}, 2048, 1e-8),
     "yelp2018-mf-bpr-1": (BPRLoss, {}, 2048, 1e-8),
+    "gowalla-mf-sl-800": (GroupedSoftmaxLoss, {"temperature": 0.08, "neg_weight": 1.0}, 1024, 2e-11),
+    "gowalla-mf-bsl-800": (GroupedSoftmaxLoss, {"temperature": 0.08, "neg_weight": 1.22}, 1024, 2e-11),
+    "yelp2018-mf-bsl-800": (GroupedSoftmaxLoss, {"temperature": 0.11, "neg_weight": 1.1}, 1024, 2.1e-5),
+    "gowalla-mf-adaptau-1024": (
+        AdaptiveTemperatureLoss,
+        {"spread": 0.25, "quantile": 0.9, "warmup_epochs": 100},
+        2048,
+        2.5e-11,
+    ),
+    "yelp2018-mf-adaptau-1024": (
+        AdaptiveTemperatureLoss,
+        {"spread": 1.0, "quantile": None, "warmup_epochs": 100},
+        2048,
+        2.7e-5,
+    ),
+    "gowalla-mf-ultragcn-1500": (GraphConstraintLoss, ULTRAGCN | {"weights": [1e-6, 1.0, 1e-6, 1.0]}, 512, 2e-7),
+    "yelp2018-mf-ultragcn-800": (GraphConstraintLoss, ULTRAGCN | {"weights": [1e-8, 1.0, 1e-8, 1.0]}, 1024, 1e-7),
     "yelp2018-mf-sl-800": (DecoupledSoftmaxLoss, {"temperature": 0.11, "correct_log_q": True}, 1024, 2.1e-5),
 }
 
@@ -55,7 +81,7 @@ def test_settings_of_baselines(name):
     loss, arguments, batch_size, weight_decay = BASELINES[name]
     assert (values["data"], values["protocol"], values["n_negatives"]) == (data, "paper", int(n))
     assert {key: value for key, value in values["loss"].items() if key != "name"} == arguments
-    assert values["encoder"]["similarity"] == ("dot" if loss is BPRLoss else "cosine")
+    assert values["encoder"]["similarity"] == ("dot" if loss in (BPRLoss, GraphConstraintLoss) else "cosine")
     assert (values["batch_size"], values["weight_decay"]) == (batch_size, weight_decay)
     assert values["stopping"] == {"patience": 50}
 

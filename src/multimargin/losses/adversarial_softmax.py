@@ -1,0 +1,135 @@
+"""AdvInfoNCE: a softmax loss whose negatives are weighed by an adversary."""
+
+import math
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+from torch.nn.functional import embedding, softplus
+
+from multimargin import checks
+from multimargin.losses.base import Loss, ascend, at_least_float32, handed
+from multimargin.losses.facts import Statistics
+from multimargin.losses.indexed_products import indexed_products
+
+
+class AdversarialSoftmaxLoss(Loss):
+    r"""Softmax loss whose negatives get the weights that cost most, as far as an adversary of two embedding tables can
+    find them.  Also known as: AdvInfoNCE.
+
+    .. math::
+        L = \frac1B \sum_b \log\Big( 1 + w_- \sum_n p_{bn}\, e^{(s_{bn} - s_b)/\tau} \Big) \qquad
+        p_{bn} = \frac{e^{a_u^\top a_{n}}}{\sum_m e^{a_u^\top a_{m}}}
+
+    :math:`s_b` is ``pos_scores``, :math:`s_{bn}` ``neg_scores``, :math:`\tau` ``temperature``, :math:`w_-`
+    ``neg_weight``; the adversary's vectors :math:`a` climb in a few epochs and rest in the others. Weights over a row
+    sum to 1; mean over the batch.
+
+    Args:
+        temperature: what scores are divided by, above 0.
+        neg_weight: for how many negatives their weighted mean stands, above 0; the published 64 times N.
+        adversary_dim: A, width of the adversary's tables, 1 or more.
+        adversary_rate: its learning rate over the encoder's, above 0; published: 5e-5 over 5e-4.
+        adversary_every: epochs from one of its epochs to the next, 1 or more.
+        adversary_rounds: so many epochs it climbs in all, 0 or more.
+
+    Returns:
+        () float: ``forward`` gives the mean over the batch, in the dtype of the scores, at least float32.
+    Raises:
+        ArgumentError: an argument is out of its range, it was not prepared, or users or negatives are not handed over.
+    Relations:
+        ``SampledSoftmaxLoss`` while the adversary's vectors are 0, and nearly so before it first climbs.
+    Source:
+        Zhang et al. 2023, arXiv 2310.18700; LehengTHU/AdvInfoNCE @e7c0416 (interval 5, 7 rounds, k_neg 64, N 128).
+    Differs:
+        from the code: in the adversary's epochs the encoder goes on learning, where the code's port in IR-Benchmark
+        stops it; its L2 is the optimiser's ``weight_decay``, where one of the code's terms is a power of the norm by
+        mistake; its vectors start at N(0, 0.01) each entry.
+    Example:
+        >>> from multimargin.losses.facts import Statistics
+        >>> loss = AdversarialSoftmaxLoss(0.5, neg_weight=2.0)
+        >>> loss.prepare(Statistics(2, 9, np.array([0, 1]), np.array([3, 4])), rng=np.random.default_rng(0))
+        >>> scores, drawn = (torch.tensor([0.8]), torch.tensor([[0.3, -0.2]])), torch.tensor([[5, 6]])
+        >>> print(f"{loss(*scores, users=torch.tensor([1]), negatives=drawn).item():.3f}")
+        0.411
+    """
+
+    needs = frozenset({"users", "negatives"})
+    user_adversary: nn.Parameter
+    item_adversary: nn.Parameter
+
+    def __init__(
+        self,
+        temperature: float = 0.1,
+        *,
+        neg_weight: float = 6400.0,
+        adversary_dim: int = 64,
+        adversary_rate: float = 0.1,
+        adversary_every: int = 5,
+        adversary_rounds: int = 7,
+    ):
+        super().__init__()
+        self.temperature = checks.positive("temperature", temperature)
+        self.neg_weight = checks.positive("neg_weight", neg_weight)
+        self.adversary_dim = checks.positive_int("adversary_dim", adversary_dim)
+        self.adversary_rate = checks.positive("adversary_rate", adversary_rate)
+        self.adversary_every = checks.positive_int("adversary_every", adversary_every)
+        self.adversary_rounds = checks.at_least("adversary_rounds", adversary_rounds, 0)
+        self._ready = self._climbs = False
+
+    def prepare(self, statistics: Statistics, *, rng: np.random.Generator) -> None:
+        """Make the adversary's tables."""
+        # Adam moves an entry by the learning rate whatever its gradient: divided by the rate here, multiplied below
+        for name, rows in (("user_adversary", statistics.n_users), ("item_adversary", statistics.n_items)):
+            values = rng.standard_normal((rows, self.adversary_dim), dtype=np.float32) * np.float32(0.1)
+            setattr(self, name, nn.Parameter(torch.from_numpy(values / np.float32(self.adversary_rate))))
+        self._ready = True
+
+    def start_epoch(
+        self,
+        epoch: int,
+        *,
+        user_vectors: Float[Tensor, "U D"] | None = None,  # noqa: ARG002 - not needed
+        item_vectors: Float[Tensor, "I D"] | None = None,  # noqa: ARG002
+    ) -> None:
+        """Say whether the adversary climbs in this epoch."""
+        turn, rest = divmod(epoch, self.adversary_every)
+        self._climbs = rest == 0 and 1 <= turn <= self.adversary_rounds
+
+    def forward(
+        self,
+        pos_scores: Float[Tensor, " B"],
+        neg_scores: Float[Tensor, "B N"],
+        *,
+        log_q: Float[Tensor, "B N"] | None = None,  # noqa: ARG002 - the law of the draws plays no part
+        mask: Bool[Tensor, "B N"] | None = None,
+        users: Int[Tensor, " B"] | None = None,
+        negatives: Int[Tensor, "B N"] | None = None,
+    ) -> Float[Tensor, ""]:
+        """Return the mean loss; arguments as in ``Loss.forward``, ``log_q`` unused."""
+        if not self._ready:
+            self.unprepared()
+        users, negatives = handed("users", users), handed("negatives", negatives)
+        weight = ascend(self._weights(users, negatives)) if self._climbs else self._weights(users, negatives).detach()
+        behind = (at_least_float32(neg_scores) - at_least_float32(pos_scores)[:, None]) / self.temperature  # (B, N)
+        logits = weight.to(behind.dtype)
+        if mask is not None:
+            some = mask.any(-1, keepdim=True)
+            logits = torch.where(mask, logits, torch.where(some, -torch.inf, 0.0))
+            behind = torch.where(
+                some, torch.where(mask, behind, 0.0), -torch.inf
+            )  # a row of nothing else costs nothing
+        return softplus((logits.log_softmax(-1) + behind).logsumexp(-1) + math.log(self.neg_weight)).mean()
+
+    def _weights(self, users: Int[Tensor, " B"], negatives: Int[Tensor, "B N"]) -> Float[Tensor, "B N"]:
+        queries = self.adversary_rate * embedding(users, self.user_adversary)  # (B, A)
+        return self.adversary_rate * indexed_products(queries, self.item_adversary, negatives)
+
+    def extra_repr(self) -> str:
+        """Return the arguments, for ``repr``."""
+        return (
+            f"{self.temperature:g}, neg_weight={self.neg_weight:g}, adversary_dim={self.adversary_dim}, "
+            f"adversary_rate={self.adversary_rate:g}, adversary_every={self.adversary_every}, "
+            f"adversary_rounds={self.adversary_rounds}"
+        )
