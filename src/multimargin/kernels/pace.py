@@ -18,10 +18,14 @@ class Pace:
         self._rate: dict[int, float] = {}  # threads -> seconds per unit of its last piece
         self._fewest = 0  # units of the shortest piece: about those of a trial
         self._spent = 0.0  # seconds since the slower choice was tried
+        self._awake = 1  # threads of the last piece
+        self._again = False  # its threads had to wake up first, which says little about their speed
 
     def choose(self, steps: int) -> tuple[int, int]:
         """Return the number of threads for the next piece, and how many of at most ``steps`` steps to take."""
         trial = max(1, steps // _SHORT)
+        if self._again:
+            return self._awake, trial
         for untried in (self.threads, 1):
             if untried not in self._rate:
                 return untried, trial
@@ -32,6 +36,10 @@ class Pace:
 
     def record(self, threads: int, units: int, seconds: float) -> None:
         """Note that a piece of ``units`` took ``seconds`` with ``threads``."""
+        self._again, self._awake = threads > self._awake, threads
+        if self._again:
+            self._spent += seconds
+            return
         other = 1 if threads == self.threads else self.threads
         slower = other in self._rate and self._rate[other] < seconds / units
         self._spent = 0.0 if slower else self._spent + seconds
