@@ -1,28 +1,42 @@
 """Negative samplers: users in, items they are not to be given out."""
 
+from multimargin.negatives.adaptive_hardness import AdaptiveHardnessNegatives
 from multimargin.negatives.adaptive_softmax import AdaptiveSoftmaxNegatives
 from multimargin.negatives.all import AllNegatives
 from multimargin.negatives.base import Blend, Negatives, NegativeSampler, Scorer
 from multimargin.negatives.dynamic import DynamicNegatives
+from multimargin.negatives.external import ExternalNegatives
 from multimargin.negatives.in_batch import InBatchNegatives
+from multimargin.negatives.interpolated import InterpolatedNegatives
+from multimargin.negatives.margin_filtered import MarginFilteredNegatives
+from multimargin.negatives.memory import MemoryNegatives
 from multimargin.negatives.mixed import MixedNegatives
 from multimargin.negatives.popularity import PopularityNegatives
+from multimargin.negatives.positive_mix import PositiveMixNegatives
 from multimargin.negatives.preference import PreferenceNegatives
+from multimargin.negatives.rank_filtered import RankFilteredNegatives
 from multimargin.negatives.shared import SharedNegatives
 from multimargin.negatives.uniform import UniformNegatives
 
 __all__ = [
     "NEGATIVES",
+    "AdaptiveHardnessNegatives",
     "AdaptiveSoftmaxNegatives",
     "AllNegatives",
     "Blend",
     "DynamicNegatives",
+    "ExternalNegatives",
     "InBatchNegatives",
+    "InterpolatedNegatives",
+    "MarginFilteredNegatives",
+    "MemoryNegatives",
     "MixedNegatives",
     "NegativeSampler",
     "Negatives",
     "PopularityNegatives",
+    "PositiveMixNegatives",
     "PreferenceNegatives",
+    "RankFilteredNegatives",
     "Scorer",
     "SharedNegatives",
     "UniformNegatives",
@@ -38,4 +52,11 @@ NEGATIVES: dict[str, type[NegativeSampler]] = {
     "dynamic": DynamicNegatives,
     "preference": PreferenceNegatives,
     "adaptive-softmax": AdaptiveSoftmaxNegatives,
+    "adaptive-hardness": AdaptiveHardnessNegatives,
+    "external": ExternalNegatives,
+    "interpolated": InterpolatedNegatives,
+    "margin-filtered": MarginFilteredNegatives,
+    "memory": MemoryNegatives,
+    "positive-mix": PositiveMixNegatives,
+    "rank-filtered": RankFilteredNegatives,
 }

@@ -1,5 +1,7 @@
 """Pools of candidates with their scores, which hard samplers choose from."""
 
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -47,6 +49,36 @@ def required(scorer: Scorer | None) -> Scorer:
 def score_all(users: NDArray[np.int64], n_items: int, scorer: Scorer | None) -> NDArray[np.float64]:
     """Return (B, I) scores of the catalogue."""
     return required(scorer)(users, np.arange(n_items)).astype(np.float64)
+
+
+def kept_where(
+    drawn: Negatives,
+    users: NDArray[np.int64],
+    scorer: Scorer | None,
+    keep: Callable[[NDArray[np.float32]], NDArray[np.bool_]],
+) -> Negatives:
+    """Return ``drawn`` with a mask of what counts and is kept by its scores (B, N); what is masked scores -inf."""
+    scores = required(scorer)(users, drawn.index)
+    if drawn.mask is None:
+        return replace(drawn, mask=keep(scores))
+    return replace(drawn, mask=drawn.mask & keep(np.where(drawn.mask, scores, np.float32(-np.inf))))
+
+
+def law_of_ranks(law: NDArray[np.float64], scores: NDArray[np.float64], size: int, ranks: range) -> NDArray[np.float64]:
+    """Return (B, I): the law of a draw at one of ``ranks`` (0 the best) of ``size`` draws from ``law`` (B, I).
+
+    An item is at rank r or before if r or fewer draws lie above it, and not so with its own counted in. No two items
+    may have one score.
+    """
+    from scipy.stats import binom  # takes half a second to load
+
+    order = np.argsort(-scores, axis=1, kind="stable")
+    upto = np.take_along_axis(law, order, axis=1).cumsum(axis=1).clip(max=1.0)  # the mass above and the item's own
+    above = np.concatenate([np.zeros((len(law), 1)), upto[:, :-1]], axis=1)
+    at = [binom.cdf(rank, size, above) - binom.cdf(rank, size, upto) for rank in ranks]
+    result = np.empty_like(law)
+    np.put_along_axis(result, order, np.mean(at, axis=0), axis=1)
+    return result
 
 
 def uniforms(rows: int, n: int, rng: CounterRng) -> NDArray[np.float64]:

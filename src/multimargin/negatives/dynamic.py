@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from multimargin import checks
 from multimargin.data.interactions import Interactions
 from multimargin.negatives.base import Negatives, NegativeSampler, Scorer
-from multimargin.negatives.candidates import candidate_law, score_all, scored_candidates
+from multimargin.negatives.candidates import candidate_law, law_of_ranks, score_all, scored_candidates
 from multimargin.rng import CounterRng
 
 
@@ -94,16 +94,5 @@ class DynamicNegatives(NegativeSampler):
 
     def probabilities(self, users: NDArray[np.int64], *, scorer: Scorer | None = None) -> NDArray[np.float64]:
         """Return the law of a negative, (B, I), where no two items have one score."""
-        from scipy.stats import binom  # takes half a second to load
-
         law, scores = self.law.probabilities(users), score_all(users, self._n_items, scorer)
-        order = np.argsort(-scores, axis=1, kind="stable")
-        own = np.take_along_axis(law, order, axis=1)
-        upto = own.cumsum(axis=1).clip(max=1.0)  # the mass above, and with the item itself
-        above = np.concatenate([np.zeros((len(users), 1)), upto[:, :-1]], axis=1)
-        chance = sum(
-            binom.cdf(rank, self.pool_size, above) - binom.cdf(rank, self.pool_size, upto) for rank in range(self.top)
-        )
-        result = np.empty_like(law)
-        np.put_along_axis(result, order, chance / self.top, axis=1)
-        return result
+        return law_of_ranks(law, scores, self.pool_size, range(self.top))

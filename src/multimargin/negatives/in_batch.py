@@ -73,12 +73,16 @@ class InBatchNegatives(NegativeSampler):
         rng: CounterRng,  # noqa: ARG002
     ) -> Negatives:
         """Give the batch's positives to every row; ``n`` and ``rng`` play no part."""
+        return self.against(users, positives, positives)
+
+    def against(self, users: NDArray[np.int64], positives: NDArray[np.int64], items: NDArray[np.int64]) -> Negatives:
+        """Give ``items`` (N,), drawn as positives are, to every row."""
         train = self._built
         self._unseen.require_unseen(users)
-        mask = positives[:, None] != positives[None]  # (B, B)
+        mask = positives[:, None] != items  # (B, N)
         if self.exclude_seen:
-            mask &= ~seen_of(users, positives, train.indptr, train.indices)
-        return Negatives(positives, self._log_q[positives], mask)
+            mask &= ~seen_of(users, items, train.indptr, train.indices)
+        return Negatives(items, self._log_q[items], mask)
 
     def probabilities(
         self, users: NDArray[np.int64], *, positives: NDArray[np.int64] | None = None

@@ -1,0 +1,80 @@
+"""What scores too near to its positive is taken for a positive nobody has seen yet, and does not count."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from multimargin import checks
+from multimargin.data.interactions import Interactions
+from multimargin.negatives.base import Negatives, NegativeSampler, Scorer
+from multimargin.negatives.candidates import candidate_law, kept_where, required, score_all
+from multimargin.rng import CounterRng
+
+
+class MarginFilteredNegatives(NegativeSampler):
+    r"""Leaves out draws that score too near to their positive, or above it.
+    Also known as: false negative removal, score-margin filter, positive-aware hard negative mining.
+
+    .. math:: j \text{ counts if } s_{uj} < s_{ui} - m
+
+    Scores are those of the model at this step, without gradient. Costs one more scoring of each draw.
+
+    Args:
+        margin: m, in the unit of the scores; below 0, draws may exceed the positive by as much.
+        law: whose draws are filtered. None: uniform, without the user's seen items.
+
+    Returns:
+        Negatives: as the law's, with ``mask`` (B, N). A row may have no negative left in this step.
+    Raises:
+        NoNegativesError: as the law.
+        ArgumentError: the law cannot be drawn from.
+    Source:
+        Qu et al. 2021, arXiv 2010.08191, section 4.2 (denoised negatives); Moreira et al. 2024, arXiv 2407.15831
+        (NV-Retriever: "TopK-MarginPos").
+    Differs:
+        from both: the model at this step in place of a trained teacher.
+    Example:
+        >>> from multimargin.data.vocabulary import Vocabulary
+        >>> pairs = np.array([[0, 0], [1, 2]])
+        >>> train = Interactions.from_pairs(pairs[:, 0], pairs[:, 1], Vocabulary.range(2), Vocabulary.range(4))
+        >>> sampler = MarginFilteredNegatives(0.5)
+        >>> sampler.build(train)
+        >>> by_index = lambda users, items: np.broadcast_to(items, (len(users), items.shape[-1])).astype(np.float32)
+        >>> drawn = sampler.sample(np.array([1]), np.array([2]), 5, rng=CounterRng(key=7), scorer=by_index)
+        >>> drawn.index.tolist(), drawn.mask.tolist()
+        ([[1, 0, 3, 1, 1]], [[True, True, False, True, True]])
+    """
+
+    needs = frozenset({"scores"})
+
+    def __init__(self, margin: float = 0.0, *, law: NegativeSampler | None = None):
+        self.margin = checks.finite("margin", margin)
+        self.law = candidate_law(law)
+        self.shared = self.law.shared
+
+    def build(self, train: Interactions) -> None:
+        """Build the law."""
+        self._n_items = train.n_items
+        self.law.build(train)
+
+    def sample(
+        self,
+        users: NDArray[np.int64],
+        positives: NDArray[np.int64],
+        n: int,
+        *,
+        rng: CounterRng,
+        scorer: Scorer | None = None,
+    ) -> Negatives:
+        """Draw ``n`` items for each row, of which some do not count; arguments as in ``NegativeSampler.sample``."""
+        limit = required(scorer)(users, positives[:, None]) - np.float32(self.margin)  # (B, 1)
+        return kept_where(self.law.sample(users, positives, n, rng=rng), users, scorer, lambda s: s < limit)
+
+    def probabilities(
+        self, users: NDArray[np.int64], *, scorer: Scorer | None = None, positives: NDArray[np.int64] | None = None
+    ) -> NDArray[np.float64]:
+        """Return the law of what counts, (B, I), for ``positives`` (B,), item 0 if None."""
+        limit = required(scorer)(users, (np.zeros_like(users) if positives is None else positives)[:, None])
+        law = self.law.probabilities(users) * (score_all(users, self._n_items, scorer) < limit - self.margin)
+        total = law.sum(axis=1, keepdims=True)
+        law /= np.where(total > 0, total, 1.0)
+        return law
