@@ -74,8 +74,9 @@ def test_users_who_fit_badly_get_softer_temperatures(quantile):
 def test_losses_are_of_the_last_epoch_only():
     loss = prepared()
     start(loss, 0)
-    loss(torch.zeros(1), torch.ones(1, 1), users=torch.tensor([0]))
+    loss(torch.zeros(2), torch.tensor([[1.0], [-1.0]]), users=torch.tensor([0, 1]))
     start(loss, 1)
+    assert loss.inverse[0] != loss.inverse[1]
     start(loss, 2)
     assert torch.equal(loss.inverse, loss.base.expand(4))
 
