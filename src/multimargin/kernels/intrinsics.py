@@ -170,11 +170,36 @@ def _lanes_at(builder, address):
     return builder.bitcast(address, _LANES.as_pointer())
 
 
-def _in_all_lanes(builder, value):
-    """Return 16 times ``value``."""
-    nothing = ir.Constant(_LANES, ir.Undefined)
+def _in_all_lanes(builder, value, kind=_FLOAT):
+    """Return 16 times ``value``, of ``kind``."""
+    nothing = ir.Constant(ir.VectorType(kind, TILE_LANES), ir.Undefined)
     first = builder.insert_element(nothing, value, _INT(0))
     return builder.shuffle_vector(first, nothing, ir.Constant(ir.VectorType(_INT, TILE_LANES), [0] * TILE_LANES))
+
+
+@intrinsic
+def at_least(typing_context, values, start, limit):
+    """Return an int64 whose bit l says whether ``values[start + l] >= limit``, l in 0..15, int32."""
+
+    def generate(context, builder, signature, arguments):
+        values_, start_, limit_ = arguments
+        many = ir.VectorType(_INT, TILE_LANES)
+        address = _address(context, builder, signature.args[0], values_, start_, _INT)
+        found = builder.load(builder.bitcast(address, many.as_pointer()), align=4)
+        bits = builder.icmp_signed(">=", found, _in_all_lanes(builder, limit_, _INT))
+        return builder.zext(builder.bitcast(bits, ir.IntType(TILE_LANES)), _LONG)
+
+    return types.int64(values, types.int64, types.int32), generate
+
+
+@intrinsic
+def lowest_bit(typing_context, bits):
+    """Return the place of the lowest bit of int64 ``bits``, which is not 0."""
+
+    def generate(context, builder, signature, arguments):
+        return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 1))
+
+    return types.int64(types.int64), generate
 
 
 @intrinsic

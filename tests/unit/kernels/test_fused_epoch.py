@@ -12,7 +12,7 @@ from plain_training import random_interactions, train_plainly
 from multimargin.encoders import MF
 from multimargin.kernels.fused_epoch import FusedEpoch
 from multimargin.kernels.fused_epoch.records import LANES
-from multimargin.kernels.fused_epoch.screening import copy_listed, prepare, screen
+from multimargin.kernels.fused_epoch.screening import confirm, copy_listed, prepare, screen
 from multimargin.kernels.intrinsics import BYTES, dot_drawn, dot_drawn_anywhere, fetch_drawn
 from multimargin.kernels.lazy_adam.cpu import as_clock, as_table
 from multimargin.losses import CosineContrastiveLoss, MultiMarginLoss
@@ -270,8 +270,9 @@ def _screen_once(q, items, x, clock, settings, now):
         x.negatives[0, 0, j] = j
     x.query[0] = q
     prepare(0, x, settings)
-    count = screen(0, 0, 0, 0, items, x, clock, settings, now)
-    return x.candidates[0, :count].copy()
+    x.candidates_end[0] = screen(0, 0, 0, 0, x, settings)
+    confirm(0, 0, 1, items, x, clock, settings, now)
+    return x.candidates[0, : x.candidates_end[0]].copy()
 
 
 def _rows_now(kernel):

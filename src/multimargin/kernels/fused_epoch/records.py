@@ -51,7 +51,8 @@ class Scratch(NamedTuple):
     least: Any  # (B,) the least product of bytes with which an item can reach the smallest margin
     bound: Any  # (B, 4) what that bound is made of
     products: Any  # (threads, padded N or more) of bytes, of the row at work
-    candidates: Any  # (threads, rows N) list of the drawn items to be scored
+    candidates: Any  # (threads, rows N + AHEAD) list of the drawn items to be scored
+    candidate_products: Any  # the same: their products of bytes
     candidates_end: Any  # (B,) where a row's end
     keep: Any  # (B, D) dropout factors
     unit: Any  # (B, D) the user's vector, normalised for cosines
@@ -99,7 +100,8 @@ def new_scratch(batch_size: int, n: int, n_users: int, n_items: int, dim: int, t
         least=np.empty(batch_size, np.int32),
         bound=np.empty((batch_size, 4), np.float32),
         products=_apart((threads, padded), np.int32),
-        candidates=np.empty((threads, rows * n), np.int32),
+        candidates=np.zeros((threads, rows * n + AHEAD), np.int32),
+        candidate_products=np.empty((threads, rows * n + AHEAD), np.int32),
         candidates_end=np.empty(batch_size, np.int64),
         keep=np.ones((batch_size, dim), np.float32),
         unit=np.empty((batch_size, dim), np.float32),

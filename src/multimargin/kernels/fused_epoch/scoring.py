@@ -7,7 +7,7 @@ import numba
 import numpy as np
 
 from multimargin.kernels.draws import keep_scales
-from multimargin.kernels.fused_epoch.screening import fetch_first, lane_of, prepare, screen
+from multimargin.kernels.fused_epoch.screening import confirm, fetch_first, lane_of, prepare, screen
 from multimargin.kernels.intrinsics import fetch
 from multimargin.kernels.lazy_adam.cpu import missing_drift
 from multimargin.kernels.rows import TINY, dot, fetch_row, inverse_norm
@@ -73,12 +73,14 @@ def find_candidates(thread, first, last, batch, items, x, clock, settings, now, 
         if b + 1 < last:
             _draw(thread, b + 1, batch, x, settings, n_items, place)
         if settings.screened:
-            count = screen(thread, b % 2, b, count, items, x, clock, settings, now)
+            count = screen(thread, b % 2, b, count, x, settings)
         else:
             for k in range(n):
                 x.candidates[thread, count + k] = x.negatives[thread, b % 2, k]
             count += n
         x.candidates_end[b] = count
+    if settings.screened:
+        confirm(thread, first, last, items, x, clock, settings, now)
 
 
 @numba.njit(inline="always")

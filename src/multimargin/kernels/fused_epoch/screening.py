@@ -17,7 +17,7 @@ import numba
 import numpy as np
 
 from multimargin.kernels.fused_epoch.records import AHEAD, BLOCK, DAYS, LANES, NEIGHBOURS
-from multimargin.kernels.intrinsics import BYTES, dot_drawn, fetch, fetch_drawn, largest
+from multimargin.kernels.intrinsics import BYTES, at_least, dot_drawn, fetch, fetch_drawn, largest, lowest_bit
 from multimargin.kernels.lazy_adam.cpu import bring_up, missing_drift
 from multimargin.kernels.lazy_adam.schedule import NEVER
 from multimargin.kernels.rows import TINY, dot, fetch_row
@@ -26,6 +26,7 @@ _ABOVE = np.float32(1.0001)  # further off than the rounding of a bound
 _SCALE = np.float32(127)
 _ZERO_BYTE = 128  # bytes of items are unsigned: 128 stands for 0
 _ON, _BEFORE, _AFTER = range(3)
+_SOON = 8  # candidates ahead of the one at work
 _LOWEST, _HIGHEST = -(2.0**31), 2.0**31 - 1
 
 
@@ -167,47 +168,50 @@ def _turn(settings):
 
 
 @numba.njit(inline="always")
-def screen(thread, turn, b, count, items, x, clock, settings, now):
+def screen(thread, turn, b, count, x, settings):
     """Append row ``b``'s drawn items that may score above the smallest margin to the thread's ``count`` candidates.
 
-    Return how many these are then.
+    They would, had all rows drifted as far as they may. Return how many candidates there are then.
     """
-    drawn, products, result = x.negatives[thread, turn], x.products[thread], x.candidates[thread]
-    n, width = settings.n_negatives, x.bytes.shape[1]
-    # 1. all products; what follows the draws are zeros
-    least, q8 = x.least[b], x.query_bytes[b]
+    drawn, products = x.negatives[thread, turn], x.products[thread]
+    items, found = x.candidates[thread], x.candidate_products[thread]
+    n, width, least, q8 = settings.n_negatives, x.bytes.shape[1], x.least[b], x.query_bytes[b]
     products[:] = 0
-    for start in range(0, n, 4):
+    for start in range(0, n, 4):  # what follows the draws are zeros
         fetch_drawn(x.bytes, width, drawn, start + AHEAD)
         for part in range(0, width, BYTES):
             dot_drawn(x.bytes, width, drawn, start, q8, part, products)
-    padded = (n + BLOCK - 1) // BLOCK * BLOCK
-    for k in range(n, padded):
-        products[k] = np.int32(_LOWEST)
-    # 2. those that reach the margin, if all rows had drifted as far as they may
-    near = 0
-    for start in range(0, padded, BLOCK):
-        reached = False
-        for k in range(start, start + BLOCK):
-            reached |= products[k] >= least
-        if reached:
-            for k in range(start, start + BLOCK):
-                if products[k] >= least and k < n:
-                    j = np.int64(drawn[k])
-                    result[count + near], products[near] = j, products[k]
-                    near += 1
-                    fetch(items.last, j)
-                    fetch(items.applied, j)
-                    fetch_row(x.about, 4 * j, 1)
-    # 3. those that still do with their own drift and rounding
-    unit, offset, norm, far = x.bound[b, 0], x.bound[b, 1], x.bound[b, 2], x.bound[b, 3]
-    margin, turning = settings.margins[0] * np.float32(2 - _ABOVE), _turn(settings)
-    begin = count
-    for k in range(near):
-        j = np.int64(result[begin + k])
-        away = abs(missing_drift(items.last, items.applied, j, now, clock) - x.about[j, 0])
-        off = norm * (turning * away * x.about[j, 1] + x.about[j, 2]) + far
-        if (np.float32(products[k]) - offset) * unit + off >= margin:
-            result[count] = j
+    for start in range(0, n, BLOCK):
+        bits = at_least(products, start, least)  # type: ignore[call-arg]
+        if n - start < BLOCK:
+            bits &= (1 << (n - start)) - 1
+        while bits:
+            k = start + lowest_bit(bits)  # type: ignore[call-arg]
+            bits &= bits - 1
+            items[count], found[count] = drawn[k], products[k]
             count += 1
     return count
+
+
+@numba.njit(inline="always")
+def confirm(thread, first, last, items, x, clock, settings, now):
+    """Strike from the candidates of rows ``first`` to ``last`` those that their own drift and rounding rule out."""
+    listed, products = x.candidates[thread], x.candidate_products[thread]
+    margin, turning = settings.margins[0] * np.float32(2 - _ABOVE), _turn(settings)
+    start, count = 0, 0
+    for b in range(first, last):
+        stop = x.candidates_end[b]
+        unit, offset, norm, far = x.bound[b, 0], x.bound[b, 1], x.bound[b, 2], x.bound[b, 3]
+        for k in range(start, stop):
+            ahead = np.int64(listed[k + _SOON])  # beyond the end: any item
+            fetch(items.last, ahead)
+            fetch(items.applied, ahead)
+            fetch_row(x.about, 4 * ahead, 1)
+            j = np.int64(listed[k])
+            away = abs(missing_drift(items.last, items.applied, j, now, clock) - x.about[j, 0])
+            off = norm * (turning * away * x.about[j, 1] + x.about[j, 2]) + far
+            if (np.float32(products[k]) - offset) * unit + off >= margin:
+                listed[count] = j
+                count += 1
+        x.candidates_end[b] = count
+        start = stop
