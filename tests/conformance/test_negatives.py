@@ -156,8 +156,8 @@ def test_cutting_a_batch_changes_nothing(name, arguments, train, cut, key, offse
     users, positives = batch(train, 12)
     sampler = built(name, arguments, train)
     whole = sampler.sample(users, positives, 6, rng=CounterRng(key, offset)).index
-    if whole.ndim == 1:
-        return  # one set shared by a batch depends on the batch's place alone
+    if whole.ndim == 1 or sampler.remembers:
+        return  # one set shared by a batch depends on the batch's place alone; what is remembered, on batches before
     head = sampler.sample(users[:cut], positives[:cut], 6, rng=CounterRng(key, offset)).index
     tail = sampler.sample(users[cut:], positives[cut:], 6, rng=CounterRng(key, offset + cut)).index
     np.testing.assert_array_equal(whole, np.concatenate([head, tail]))

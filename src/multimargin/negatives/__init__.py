@@ -6,6 +6,7 @@ from multimargin.negatives.all import AllNegatives
 from multimargin.negatives.base import Blend, Negatives, NegativeSampler, Scorer
 from multimargin.negatives.dynamic import DynamicNegatives
 from multimargin.negatives.external import ExternalNegatives
+from multimargin.negatives.high_variance import HighVarianceNegatives
 from multimargin.negatives.in_batch import InBatchNegatives
 from multimargin.negatives.interpolated import InterpolatedNegatives
 from multimargin.negatives.margin_filtered import MarginFilteredNegatives
@@ -26,6 +27,7 @@ __all__ = [
     "Blend",
     "DynamicNegatives",
     "ExternalNegatives",
+    "HighVarianceNegatives",
     "InBatchNegatives",
     "InterpolatedNegatives",
     "MarginFilteredNegatives",
@@ -54,6 +56,7 @@ NEGATIVES: dict[str, type[NegativeSampler]] = {
     "adaptive-softmax": AdaptiveSoftmaxNegatives,
     "adaptive-hardness": AdaptiveHardnessNegatives,
     "external": ExternalNegatives,
+    "high-variance": HighVarianceNegatives,
     "interpolated": InterpolatedNegatives,
     "margin-filtered": MarginFilteredNegatives,
     "memory": MemoryNegatives,
