@@ -56,10 +56,24 @@ class LazyAdam(torch.optim.Optimizer):
         if beta1 * beta1 >= beta2:
             checks.fail("betas[0]", "be below the square root of betas[1]", tuple(betas), "Adam diverges otherwise.")
         super().__init__(params, {"lr": lr, "betas": (beta1, beta2), "eps": eps, "weight_decay": weight_decay})
-        if len(self.param_groups) != 1:
-            checks.fail("params", "be one group", len(self.param_groups), "Use one optimiser for each group.")
         self.schedule = Schedule((beta1, beta2), eps)
         self._tables: dict[Tensor, RowState] = {}
+
+    # PyTorch's own two load its compiler when they are called: 60 MiB and a second or more, for nothing
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Take the one group of parameters; called by the constructor."""
+        if self.param_groups:
+            checks.fail("params", "be one group", len(self.param_groups) + 1, "Use one optimiser for each group.")
+        given = param_group["params"]
+        self.param_groups.append(
+            self.defaults | param_group | {"params": [given] if isinstance(given, Tensor) else list(given)}
+        )
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget all gradients, or set them to 0."""
+        for parameter in self.options["params"]:
+            if parameter.grad is not None:
+                parameter.grad = None if set_to_none else torch.zeros_like(parameter)
 
     @property
     def options(self) -> dict[str, Any]:

@@ -94,6 +94,7 @@ def fit(
     evaluate_every: int = 1,
     stopping: EarlyStopping | None = None,
     schedule: ReduceOnPlateau | None = None,
+    decay: str | None = None,
     engine: str = "auto",
     device: str = "auto",
     seed: int = 0,
@@ -122,6 +123,7 @@ def fit(
         evaluate_every: epochs between evaluations.
         stopping: when to stop early; None: never.
         schedule: when to lower the learning rate; None: never.
+        decay: "cosine" or "linear": how it falls from epoch to epoch besides; None: it does not.
         engine: how an epoch is computed; "auto" takes the fastest that can.
         device: "auto", "cpu" or "cuda".
         seed: of every stream of randomness.
@@ -152,6 +154,7 @@ def fit(
         evaluate_every=evaluate_every,
         stopping=stopping,
         schedule=schedule,
+        decay=decay,
         engine=engine,
         device=device,
         seed=seed,

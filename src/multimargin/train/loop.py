@@ -25,7 +25,7 @@ from multimargin.train import checkpoint, needs
 from multimargin.train.batches import Batches
 from multimargin.train.engines import ENGINES, Engine, Setting, choose_engine
 from multimargin.train.progress import Progress
-from multimargin.train.stopping import EarlyStopping, ReduceOnPlateau
+from multimargin.train.stopping import DECAYS, EarlyStopping, ReduceOnPlateau
 
 Evaluate = Callable[[Encoder], Mapping[str, float]]
 _STRETCHES = 20  # an epoch runs in so many calls, so that progress shows and Ctrl-C is heard
@@ -80,6 +80,9 @@ class Trainer:
         evaluate_every: epochs between evaluations, 1 or more; the last epoch is always evaluated.
         stopping: when to stop early; None: never.
         schedule: when to lower the learning rate; None: never.
+        decay: "cosine" or "linear": the rate also falls from epoch to epoch, in that shape, from ``learning_rate`` to
+            about 0 in the last of ``epochs``. Few epochs then reach what takes many at a constant rate. None: it does
+            not.
         engine: "auto", "fused" (tables, margin losses, uniform negatives, CPU), "grouped" (the same with all
             negatives) or "steps" (anything).
         device: "auto" (the CPU, for which the kernels are compiled), "cpu" or "cuda".
@@ -104,6 +107,7 @@ class Trainer:
         evaluate_every: int = 1,
         stopping: EarlyStopping | None = None,
         schedule: ReduceOnPlateau | None = None,
+        decay: str | None = None,
         engine: str = "auto",
         device: str = "auto",
         seed: int = 0,
@@ -119,6 +123,7 @@ class Trainer:
         self.evaluate_every = checks.positive_int("evaluate_every", evaluate_every)
         self.stopping = stopping
         self.schedule = schedule
+        self.decay = None if decay is None else checks.choice("decay", decay, tuple(DECAYS))
         self.engine = checks.choice("engine", engine, ENGINES)
         self.device = find_device(device)
         self.seed = checks.at_least("seed", seed, 0)
@@ -279,6 +284,9 @@ class _Session:
         # 1. train
         started = time.perf_counter()
         self._start_epoch(streams)
+        over = (self.state.epoch + 0.5) / t.epochs
+        factor = 1.0 if t.decay is None else DECAYS[t.decay](over)
+        self.optimizer.options["lr"] = self.state.learning_rate * factor
         order = batches.order(streams.generator("shuffle", self.state.epoch))
         ends = batches.ends(order, 0, n)
         stretch = -(-len(ends) // _STRETCHES)
@@ -353,7 +361,7 @@ class _Session:
             if t.schedule.restore_best and self.best is not None:
                 self.encoder.load_state_dict(self.best)
             if t.schedule.triggers(state.waited):
-                state.learning_rate = self.optimizer.options["lr"] = t.schedule.reduce(state.learning_rate)
+                state.learning_rate = t.schedule.reduce(state.learning_rate)
 
     def _save(self) -> None:
         if self.folder is None:

@@ -1,8 +1,16 @@
-"""When to stop, and when to lower the learning rate; both watch one metric, of which more is better."""
+"""When to stop, and when to lower the learning rate: by one metric, of which more is better, or as epochs go by."""
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from multimargin import checks
+
+# what the learning rate is multiplied by, from the share of the epochs that is over: from 1 down to 0
+DECAYS: dict[str, Callable[[float], float]] = {
+    "cosine": lambda over: (1 + math.cos(math.pi * over)) / 2,  # Loshchilov, Hutter 2017, arXiv 1608.03983, no restarts
+    "linear": lambda over: 1 - over,
+}
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,7 @@ BASELINES = {
 
 
 def test_published_settings_are_shipped():
-    ours = {"demo", "mf-mml", "gowalla-mf-mml-all", "yelp2018-mf-mml-all"}
+    ours = {"demo", "mf-mml", "gowalla-fast", "gowalla-mf-mml-all", "yelp2018-mf-mml-all"}
     assert set(PUBLISHED) | set(BASELINES) | ours == set(recipe_names())
 
 

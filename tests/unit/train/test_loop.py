@@ -268,6 +268,22 @@ def test_the_rate_falls_on_a_plateau_and_the_best_weights_come_back(train, resto
         assert torch.equal(began, ended[epoch])
 
 
+@pytest.mark.parametrize(
+    ("decay", "factors"),
+    [("linear", [0.875, 0.625, 0.375, 0.125]), ("cosine", [0.96194, 0.69134, 0.30866, 0.03806]), (None, [1.0] * 4)],
+)
+def test_the_rate_falls_as_epochs_go_by(train, decay, factors):
+    training, _ = fit(train, decay=decay)
+    assert [row["learning_rate"] for row in training.history] == pytest.approx([0.01 * f for f in factors], rel=1e-4)
+
+
+def test_a_plateau_and_the_epochs_lower_the_rate_together(train):
+    schedule = ReduceOnPlateau(factor=0.1, patience=1, restore_best=False)
+    training, _ = fit(train, decay="linear", schedule=schedule, evaluate=Script(0.3, 0.2, 0.4, 0.5))
+    expected = [0.01 * 0.875, 0.01 * 0.625, 0.001 * 0.375, 0.001 * 0.125]
+    assert [row["learning_rate"] for row in training.history] == pytest.approx(expected)
+
+
 @pytest.mark.parametrize("engine", ALL_ENGINES)
 def test_a_lowered_rate_is_heard_by_the_engine(train, engine):
     scripts = Script(0.3, 0.2, 0.1), Script(0.3, 0.2, 0.1)
@@ -308,7 +324,7 @@ def test_writing_changes_no_result(train, tmp_path, saves_every_epoch):
 
 # --- interruption and resumption
 
-RULES = {"epochs": 7, "stopping": EarlyStopping(6), "schedule": ReduceOnPlateau(patience=1)}
+RULES = {"epochs": 7, "stopping": EarlyStopping(6), "schedule": ReduceOnPlateau(patience=1), "decay": "cosine"}
 
 
 class Interrupted:

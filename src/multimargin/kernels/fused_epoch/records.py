@@ -1,5 +1,6 @@
 """What the strides of a step read and hand on, in named groups; tables and clock are lazy Adam's."""
 
+import mmap
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -100,8 +101,8 @@ def new_scratch(batch_size: int, n: int, n_users: int, n_items: int, dim: int, t
         least=np.empty(batch_size, np.int32),
         bound=np.empty((batch_size, 4), np.float32),
         products=_apart((threads, padded), np.int32),
-        candidates=np.zeros((threads, rows * n + AHEAD), np.int32),
-        candidate_products=np.empty((threads, rows * n + AHEAD), np.int32),
+        candidates=_lazily((threads, rows * n + AHEAD), np.int32),
+        candidate_products=_lazily((threads, rows * n + AHEAD), np.int32),
         candidates_end=np.empty(batch_size, np.int64),
         keep=np.ones((batch_size, dim), np.float32),
         unit=np.empty((batch_size, dim), np.float32),
@@ -113,10 +114,10 @@ def new_scratch(batch_size: int, n: int, n_users: int, n_items: int, dim: int, t
         score=_apart((threads, n + 1), np.float32),
         inverse=_apart((threads, n + 1), np.float32),
         missing=_apart((threads, n + 1), np.float32),
-        active_item=np.empty(lists, np.int32),
-        active_row=np.empty(lists, np.int32),
-        active_factor=np.empty(lists, np.float32),
-        active_along=np.empty(lists, np.float32),
+        active_item=_lazily(lists, np.int32),
+        active_row=_lazily(lists, np.int32),
+        active_factor=_lazily(lists, np.float32),
+        active_along=_lazily(lists, np.float32),
         n_active=_apart((threads, LANES), np.int64),
         loss=np.empty(batch_size, np.float64),
         lane_loss=np.zeros(LANES, np.float64),
@@ -124,9 +125,15 @@ def new_scratch(batch_size: int, n: int, n_users: int, n_items: int, dim: int, t
         place=np.full(n_items, -1, np.int32),
         touched=np.empty((LANES, depth), np.int64),
         n_touched=np.zeros(LANES, np.int64),
-        item_gradient=np.empty((LANES, depth, dim), np.float32),
+        item_gradient=_lazily((LANES, depth, dim), np.float32),
         along=np.empty((LANES, depth), np.float32),
     )
+
+
+def _lazily(shape: tuple[int, ...], kind: type) -> NDArray[Any]:
+    """Return zeros that take memory page by page, where they are used; NumPy's own may take 2 MiB at a time."""
+    found: NDArray[Any] = np.frombuffer(mmap.mmap(-1, int(np.prod(shape)) * np.dtype(kind).itemsize), kind)
+    return found.reshape(shape)
 
 
 def _apart(shape: tuple[int, ...], kind: type, value: int = 0, unit: int = _LINE) -> NDArray[Any]:
