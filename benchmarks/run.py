@@ -18,6 +18,7 @@ import measure
 import numpy as np
 import peers
 import ranking
+import shared_negatives
 import training_epoch
 import turns
 
@@ -25,6 +26,7 @@ from multimargin.kernels.threads import get_threads
 
 OPS: Mapping[str, turns.Op] = {
     "training-epoch": training_epoch.OP,
+    "shared-negatives": shared_negatives.OP,
     "top-k": ranking.TOP_K,
     "evaluation": ranking.EVALUATION,
     "fit-to-target": fit_to_target.OP,
@@ -68,10 +70,10 @@ def parse() -> argparse.Namespace:
     add("--embedding-dim", type=int, default=64)
     add("--csv", type=Path, default=Path(__file__).with_name("results.csv"))
     add("--no-csv", action="store_true", help="append nothing")
-    group = parser.add_argument_group("training-epoch").add_argument
+    group = parser.add_argument_group("training-epoch, shared-negatives").add_argument
     group("--negatives", type=int, nargs="+", default=[10, 100, 800], metavar="N")
     group("--batch-size", type=int, default=256)
-    group("--steps", type=int, default=20, help="steps of pytorch in each round")
+    group("--steps", type=int, default=20, help="steps of pytorch, a fifth of the general loop's")
     group = parser.add_argument_group("top-k, evaluation").add_argument
     group("--tables", choices=("spectral", "random"), default="spectral", help="crowded as trained ones are, or not")
     group = parser.add_argument_group("fit-to-target").add_argument

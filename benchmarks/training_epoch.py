@@ -21,7 +21,7 @@ from turns import Op, Work
 
 from multimargin.encoders import MF
 from multimargin.losses import MultiMarginLoss
-from multimargin.negatives import UniformNegatives
+from multimargin.negatives import SharedNegatives, UniformNegatives
 from multimargin.optim import LazyAdam
 from multimargin.train.engines import Setting, choose_engine
 
@@ -47,7 +47,12 @@ def by_pytorch(data: Data, arguments: Namespace) -> Work:
 
 
 def by_us(data: Data, arguments: Namespace) -> Work:
-    train, encoder, negatives = data.train, MF(arguments.embedding_dim, init_std=INIT_STD), UniformNegatives()
+    return ours(data, arguments, arguments.worker, UniformNegatives())
+
+
+def ours(data: Data, arguments: Namespace, engine: str, negatives: UniformNegatives | SharedNegatives) -> Work:
+    """Return epochs of a compiled engine, or, of the general loop, parts of the second epoch."""
+    train, encoder = data.train, MF(arguments.embedding_dim, init_std=INIT_STD)
     encoder.build(train, rng=np.random.default_rng(0))
     negatives.build(train)
     optimizer = LazyAdam(encoder.parameters(), lr=LEARNING_RATE)
@@ -57,17 +62,17 @@ def by_us(data: Data, arguments: Namespace) -> Work:
         negatives_key=1, dropout_key=2, positives_key=3,
     )  # fmt: skip
     n, rng = len(train), np.random.default_rng(1)
-    fused, place = choose_engine("fused", setting), 0
+    compiled, place = choose_engine("auto", setting), 0
 
     def epoch() -> tuple[float, str]:
         nonlocal place
         started = time.perf_counter()
-        fused.run(rng.permutation(n), 0, n, place=place)
+        compiled.run(rng.permutation(n), 0, n, place=place)
         optimizer.settle()
         place += n
         return time.perf_counter() - started, ""
 
-    if arguments.worker == "fused":
+    if engine != "steps":
         return Work(_settings(arguments), epoch)
     epoch()  # the general loop's turns are parts of a second epoch
     steps, size = choose_engine("steps", setting), 5 * arguments.steps * arguments.batch_size

@@ -62,6 +62,10 @@ def test_training_epochs_are_timed(run, tiny):
     assert {"pytorch", "fused", "steps"} <= turns_of(run, tiny, "training-epoch").keys()
 
 
+def test_pools_are_timed_against_distinct_negatives(run, tiny):
+    assert turns_of(run, tiny, "shared-negatives").keys() == {"distinct", "shared", "shared steps"}
+
+
 def test_all_make_the_same_lists(run, tiny):
     notes = turns_of(run, tiny, "top-k")
     assert len(notes) >= 5

@@ -16,7 +16,7 @@ BYTES = 64  # of a row that one ``dot_drawn`` multiplies: a cache line
 _LANES = ir.VectorType(_FLOAT, TILE_LANES)
 
 
-def _address(context, builder, kind_of_array, array, place, kind):
+def address_of(context, builder, kind_of_array, array, place, kind):
     """Return where flat ``place`` of the contiguous ``array`` lies, as entries of ``kind``."""
     data = context.make_array(kind_of_array)(context, builder, array).data
     return builder.gep(data, [place], source_etype=kind)
@@ -27,7 +27,7 @@ def read_cell(typing_context, cells, place):
     """Return int64 ``cells[place]``; what its writer wrote before is visible afterwards."""
 
     def generate(context, builder, signature, arguments):
-        address = _address(context, builder, signature.args[0], arguments[0], arguments[1], _LONG)
+        address = address_of(context, builder, signature.args[0], arguments[0], arguments[1], _LONG)
         return builder.load_atomic(address, "acquire", 8, typ=_LONG)
 
     return types.int64(cells, types.int64), generate
@@ -38,7 +38,7 @@ def write_cell(typing_context, cells, place, value):
     """Set int64 ``cells[place]``, after all that this thread wrote before."""
 
     def generate(context, builder, signature, arguments):
-        address = _address(context, builder, signature.args[0], arguments[0], arguments[1], _LONG)
+        address = address_of(context, builder, signature.args[0], arguments[0], arguments[1], _LONG)
         builder.store_atomic(arguments[2], address, "release", 8)
         return context.get_dummy_value()
 
@@ -70,7 +70,7 @@ def fetch(typing_context, array, place):
     kind_of_entry = {8: _BYTE, 32: _INT, 64: _LONG}[array.dtype.bitwidth]
 
     def generate(context, builder, signature, arguments):
-        address = _address(context, builder, signature.args[0], arguments[0], arguments[1], kind_of_entry)
+        address = address_of(context, builder, signature.args[0], arguments[0], arguments[1], kind_of_entry)
         _prefetch(builder, address)
         return context.get_dummy_value()
 
@@ -80,10 +80,10 @@ def fetch(typing_context, array, place):
 def _drawn_row(context, builder, signature, arguments, k):
     """Return the address of row ``drawn[place + k]``; the arguments start with rows, width, drawn, place."""
     place = builder.add(arguments[3], _LONG(k))
-    address = _address(context, builder, signature.args[2], arguments[2], place, _INT)
+    address = address_of(context, builder, signature.args[2], arguments[2], place, _INT)
     row = builder.zext(builder.load(builder.bitcast(address, _INT.as_pointer())), _LONG)
     start = builder.mul(row, arguments[1])
-    return _address(context, builder, signature.args[0], arguments[0], start, _BYTE)
+    return address_of(context, builder, signature.args[0], arguments[0], start, _BYTE)
 
 
 @intrinsic
@@ -119,7 +119,7 @@ def _make_dot_drawn(*, native):
                 row = _drawn_row(context, builder, signature, arguments, k)
                 return load(builder.gep(row, [arguments[5]], source_etype=_BYTE), kind)
 
-            query = _address(context, builder, signature.args[4], arguments[4], arguments[5], _BYTE)
+            query = address_of(context, builder, signature.args[4], arguments[4], arguments[5], _BYTE)
             if native:
                 many = ir.VectorType(_INT, BYTES // 4)
                 of_four = ir.FunctionType(many, [many, many, many])
@@ -139,7 +139,7 @@ def _make_dot_drawn(*, native):
             ab = builder.add(pick(a, b, 0, 4, 1, 5), pick(a, b, 2, 6, 3, 7))
             cd = builder.add(pick(c, d, 0, 4, 1, 5), pick(c, d, 2, 6, 3, 7))
             total = builder.add(pick(ab, cd, 0, 1, 4, 5), pick(ab, cd, 2, 3, 6, 7))
-            address = _address(context, builder, signature.args[6], arguments[6], arguments[3], _INT)
+            address = address_of(context, builder, signature.args[6], arguments[6], arguments[3], _INT)
             address = builder.bitcast(address, ir.VectorType(_INT, 4).as_pointer())
             builder.store(builder.add(builder.load(address, align=4), total), address, align=4)
             return context.get_dummy_value()
@@ -165,12 +165,12 @@ dot_drawn_anywhere = _make_dot_drawn(native=False)
 dot_drawn = _make_dot_drawn(native=True) if _has("avx512vnni") else dot_drawn_anywhere
 
 
-def _lanes_at(builder, address):
+def lanes_at(builder, address):
     """Return where the lanes lie that begin at ``address``."""
     return builder.bitcast(address, _LANES.as_pointer())
 
 
-def _in_all_lanes(builder, value, kind=_FLOAT):
+def in_all_lanes(builder, value, kind=_FLOAT):
     """Return 16 times ``value``, of ``kind``."""
     nothing = ir.Constant(ir.VectorType(kind, TILE_LANES), ir.Undefined)
     first = builder.insert_element(nothing, value, _INT(0))
@@ -184,9 +184,9 @@ def at_least(typing_context, values, start, limit):
     def generate(context, builder, signature, arguments):
         values_, start_, limit_ = arguments
         many = ir.VectorType(_INT, TILE_LANES)
-        address = _address(context, builder, signature.args[0], values_, start_, _INT)
+        address = address_of(context, builder, signature.args[0], values_, start_, _INT)
         found = builder.load(builder.bitcast(address, many.as_pointer()), align=4)
-        bits = builder.icmp_signed(">=", found, _in_all_lanes(builder, limit_, _INT))
+        bits = builder.icmp_signed(">=", found, in_all_lanes(builder, limit_, _INT))
         return builder.zext(builder.bitcast(bits, ir.IntType(TILE_LANES)), _LONG)
 
     return types.int64(values, types.int64, types.int32), generate
@@ -221,10 +221,10 @@ def largest(typing_context, row, length):
 
         whole = builder.and_(length_, _LONG(-TILE_LANES))
         with cgutils.for_range_slice(builder, _LONG(0), whole, _LONG(TILE_LANES), intp=_LONG) as (place, _):
-            address = _address(context, builder, kind, row_, place, _FLOAT)
-            take(builder.load(_lanes_at(builder, address), align=4))
+            address = address_of(context, builder, kind, row_, place, _FLOAT)
+            take(builder.load(lanes_at(builder, address), align=4))
         with cgutils.for_range_slice(builder, whole, length_, _LONG(1), intp=_LONG) as (place, _):
-            take(_in_all_lanes(builder, builder.load(_address(context, builder, kind, row_, place, _FLOAT))))
+            take(in_all_lanes(builder, builder.load(address_of(context, builder, kind, row_, place, _FLOAT))))
         rest, lanes = builder.load(best), TILE_LANES
         while lanes > 1:
             lanes //= 2
@@ -254,21 +254,21 @@ def multiply_tile(typing_context, left, start, row, step, rows, right, begin, st
         for r in range(TILE_ROWS):
             own = builder.select(builder.icmp_signed("<", _LONG(r), last), _LONG(r), last)
             place = builder.add(start_, builder.mul(own, row_))
-            firsts.append(_address(context, builder, kinds[0], left_, place, _FLOAT))
+            firsts.append(address_of(context, builder, kinds[0], left_, place, _FLOAT))
             sums.append(cgutils.alloca_once(builder, _LANES))
             builder.store(ir.Constant(_LANES, [0.0] * TILE_LANES), sums[r])
-        lanes = _address(context, builder, kinds[5], right_, begin_, _FLOAT)
+        lanes = address_of(context, builder, kinds[5], right_, begin_, _FLOAT)
         with cgutils.for_range(builder, depth_) as loop:
             place = builder.gep(lanes, [builder.mul(loop.index, stride_)], source_etype=_FLOAT)
-            factors = builder.load(_lanes_at(builder, place), align=4)
+            factors = builder.load(lanes_at(builder, place), align=4)
             offset = builder.mul(loop.index, step_)
             for r in range(TILE_ROWS):
                 value = builder.load(builder.gep(firsts[r], [offset], source_etype=_FLOAT))
-                product = builder.fmul(_in_all_lanes(builder, value), factors, flags=("contract",))
+                product = builder.fmul(in_all_lanes(builder, value), factors, flags=("contract",))
                 builder.store(builder.fadd(builder.load(sums[r]), product, flags=("contract",)), sums[r])
         for r in range(TILE_ROWS):
-            place = _address(context, builder, kinds[9], out_, _LONG(TILE_LANES * r), _FLOAT)
-            builder.store(builder.load(sums[r]), _lanes_at(builder, place), align=4)
+            place = address_of(context, builder, kinds[9], out_, _LONG(TILE_LANES * r), _FLOAT)
+            builder.store(builder.load(sums[r]), lanes_at(builder, place), align=4)
         return context.get_dummy_value()
 
     whole = types.int64
@@ -281,9 +281,9 @@ def lanes_above(typing_context, out, row, limit):
 
     def generate(context, builder, signature, arguments):
         out_, row_, limit_ = arguments
-        place = _address(context, builder, signature.args[0], out_, builder.mul(row_, _LONG(TILE_LANES)), _FLOAT)
-        values = builder.load(_lanes_at(builder, place), align=4)
-        bits = builder.fcmp_ordered(">", values, _in_all_lanes(builder, limit_))
+        place = address_of(context, builder, signature.args[0], out_, builder.mul(row_, _LONG(TILE_LANES)), _FLOAT)
+        values = builder.load(lanes_at(builder, place), align=4)
+        bits = builder.fcmp_ordered(">", values, in_all_lanes(builder, limit_))
         return builder.zext(builder.bitcast(bits, ir.IntType(TILE_LANES)), _LONG)
 
     return types.int64(out, types.int64, types.float32), generate

@@ -84,11 +84,15 @@ class SharedNegatives(NegativeSampler):
         rng: CounterRng,
     ) -> Negatives:
         """Draw ``n`` items for the batch; arguments as in ``NegativeSampler.sample``, ``positives`` unused."""
-        self._unseen.require_unseen(users)
+        self.require_unseen(users)
         nobody = np.zeros(1, dtype=np.int64)
         row = self.law.sample(nobody, nobody, n, rng=rng)
         mask = ~seen_of(users, row.index[0], *self._unseen.excluded()) if self.exclude_seen else None
         return Negatives(row.index[0], None if row.log_q is None else row.log_q[0], mask)
+
+    def require_unseen(self, users: NDArray[np.int64]) -> None:
+        """Raise unless every user index exists and, with ``exclude_seen``, some draw can count for each."""
+        self._unseen.require_unseen(users)
 
     def probabilities(self, users: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return the law of the draws that count, (B, I): that of the pool where one can fall, 0 elsewhere."""

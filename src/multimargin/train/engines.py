@@ -1,4 +1,4 @@
-"""Ways to train on a stretch of an epoch: step by step for anything, compiled for tables with a margin loss."""
+"""Ways to train on a stretch of an epoch: step by step for anything, compiled for tables with a sum over pairs."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -17,16 +17,19 @@ from multimargin.kernels.draws import dropout_scale
 from multimargin.kernels.fused_epoch import FusedEpoch
 from multimargin.kernels.grouped_epoch import GroupedEpoch
 from multimargin.kernels.sampled_scores import sampled_scores
+from multimargin.kernels.shared_epoch import SharedEpoch
+from multimargin.kernels.terms import Terms as KernelTerms
+from multimargin.kernels.terms import of_hinges, of_logistic, of_squares
 from multimargin.losses.base import Loss
-from multimargin.losses.facts import Hinges
-from multimargin.negatives import AllNegatives, UniformNegatives
+from multimargin.losses.facts import Hinges, Squares, Terms
+from multimargin.negatives import AllNegatives, SharedNegatives, UniformNegatives
 from multimargin.negatives.base import Negatives, NegativeSampler
 from multimargin.optim import LazyAdam
 from multimargin.rng import CounterRng
 from multimargin.train import needs
 from multimargin.train.batches import Batches
 
-ENGINES = ("auto", "fused", "grouped", "steps")
+ENGINES = ("auto", "fused", "grouped", "shared", "steps")
 
 
 @dataclass(frozen=True)
@@ -86,7 +89,7 @@ def choose_engine(name: str, setting: Setting) -> Engine:
     """
     if name == "steps":
         return Steps(setting)
-    for found, made in (("fused", Fused), ("grouped", Grouped)):
+    for found, made in (("fused", Fused), ("grouped", Grouped), ("shared", Shared)):
         why_not = _why_not(found, setting)
         if name == found and why_not:
             raise ArgumentError(f"engine must be 'auto' or 'steps' here; got {name!r}. {why_not}")
@@ -98,12 +101,20 @@ def choose_engine(name: str, setting: Setting) -> Engine:
 def _why_not(engine: str, setting: Setting) -> str:
     if not setting.encoder.is_table:
         return f"{type(setting.encoder).__name__} computes its tables."
-    if not isinstance(setting.loss.terms(), Hinges):
+    terms = setting.loss.terms()
+    if terms is None:
+        return f"{type(setting.loss).__name__} is not a sum over pairs."
+    if engine in ("fused", "grouped") and not isinstance(terms, Hinges):
         return f"{type(setting.loss).__name__} is not a sum of hinges."
     if engine == "fused" and not isinstance(setting.negatives, UniformNegatives):
         return f"{type(setting.negatives).__name__} is not drawn inside the kernel."
     if engine == "grouped" and not isinstance(setting.negatives, AllNegatives):
         return f"{type(setting.negatives).__name__} is not AllNegatives."
+    if engine == "shared":
+        if not isinstance(setting.negatives, SharedNegatives):
+            return f"{type(setting.negatives).__name__} is not SharedNegatives."
+        if type(setting.negatives.law) is not UniformNegatives:
+            return f"A pool of {type(setting.negatives.law).__name__} is not drawn inside the kernel."
     table = setting.encoder.tables()[0]
     if table.device.type != "cpu" or table.dtype != torch.float32:
         return f"The tables are {table.dtype} on {table.device}."
@@ -184,6 +195,50 @@ class Grouped(Engine):
         ends = np.searchsorted(last, batches.ends(order, start, stop)) + 1  # in users, no longer in interactions
         people = self.setting.train.user_index[order[first]].astype(np.int64)
         return self._kernel.run(people, place + first, ends, learning_rate=self.setting.optimizer.options["lr"])
+
+
+class Shared(Engine):
+    """The compiled engine for a pool of negatives that each batch shares."""
+
+    def __init__(self, setting: Setting):
+        terms = setting.loss.terms()
+        if terms is None or not isinstance(setting.negatives, SharedNegatives):
+            raise ArgumentError(_why_not("shared", setting))
+        user_table, item_table = setting.encoder.tables()
+        self.setting = setting
+        self._kernel = SharedEpoch(
+            user_table,
+            item_table,
+            setting.optimizer.rows_of(user_table),
+            setting.optimizer.rows_of(item_table),
+            setting.optimizer.schedule,
+            pair_users=setting.train.user_index,
+            pair_items=setting.train.indices,
+            cosine=setting.encoder.similarity == "cosine",
+            terms=_for_kernels(terms),
+            n_negatives=setting.n_negatives,
+            negatives_key=setting.negatives_key,
+            dropout_key=setting.dropout_key,
+            dropout=setting.dropout,
+            clip_norm=setting.clip_norm,
+            weight_decay=setting.optimizer.options["weight_decay"],
+            seen=(setting.train.indptr, setting.train.indices) if setting.negatives.exclude_seen else None,
+        )
+        setting.negatives.require_unseen(np.flatnonzero(setting.train.user_counts))
+
+    def run(self, order: NDArray[np.int64], start: int, stop: int, *, place: int) -> float:
+        """Train on the stretch in one call."""
+        rate = self.setting.optimizer.options["lr"]
+        return self._kernel.run(order, start, stop, place=place, batch_size=self.setting.batch_size, learning_rate=rate)
+
+
+def _for_kernels(terms: Terms) -> KernelTerms:
+    """Return a loss as kernels know it."""
+    if isinstance(terms, Hinges):
+        return of_hinges(terms.positive_slope, terms.margins, terms.slopes)
+    if isinstance(terms, Squares):
+        return of_squares(terms.pos_weight, terms.neg_weight)
+    return of_logistic(terms.pos_weight, terms.neg_weight, terms.temperature)
 
 
 class Steps(Engine):

@@ -84,7 +84,7 @@ class Trainer:
             about 0 in the last of ``epochs``. Few epochs then reach what takes many at a constant rate. None: it does
             not.
         engine: "auto", "fused" (tables, margin losses, uniform negatives, CPU), "grouped" (the same with all
-            negatives) or "steps" (anything).
+            negatives), "shared" (tables, sums over pairs, a uniform pool per batch, CPU) or "steps" (anything).
         device: "auto" (the CPU, for which the kernels are compiled), "cpu" or "cuda".
         seed: of every stream of randomness, 0 or more.
 

@@ -9,12 +9,12 @@ from multimargin import negatives as negative_samplers
 from multimargin.encoders import MF
 from multimargin.encoders.base import Encoder
 from multimargin.errors import ArgumentError, NoNegativesError
-from multimargin.losses import BPRLoss, CosineContrastiveLoss, MultiMarginLoss
+from multimargin.losses import BPRLoss, CosineContrastiveLoss, MeanSquaredErrorLoss, MultiMarginLoss
 from multimargin.losses.base import Loss
 from multimargin.negatives import UniformNegatives
 from multimargin.negatives.base import Negatives, NegativeSampler
 from multimargin.optim import LazyAdam
-from multimargin.train.engines import Fused, Grouped, Setting, Steps, choose_engine, clip_global_norm
+from multimargin.train.engines import Fused, Grouped, Setting, Shared, Steps, choose_engine, clip_global_norm
 from multimargin.train.loop import Trainer
 
 
@@ -103,7 +103,21 @@ def test_auto_takes_the_compiled_engine_where_it_applies(train):
     assert isinstance(choose_engine("auto", everything), Grouped)
     assert isinstance(choose_engine("grouped", everything), Grouped)
     assert isinstance(choose_engine("steps", everything), Steps)
-    for name, wrong, why in (("fused", everything, "drawn"), ("grouped", setting(train), "not AllNegatives")):
+    pool = setting(train, negatives=negative_samplers.SharedNegatives())
+    assert isinstance(choose_engine("auto", pool), Shared)
+    assert isinstance(choose_engine("shared", pool), Shared)
+    assert isinstance(choose_engine("steps", pool), Steps)
+    squares = setting(train, negatives=negative_samplers.SharedNegatives(), loss=MeanSquaredErrorLoss())
+    assert isinstance(choose_engine("auto", squares), Shared)
+    popular = setting(train, negatives=negative_samplers.SharedNegatives(negative_samplers.PopularityNegatives()))
+    assert isinstance(choose_engine("auto", popular), Steps)
+    for name, wrong, why in (
+        ("fused", everything, "drawn"),
+        ("fused", setting(train, loss=MeanSquaredErrorLoss()), "MeanSquaredErrorLoss is not a sum of hinges"),
+        ("grouped", setting(train), "not AllNegatives"),
+        ("shared", setting(train), "UniformNegatives is not SharedNegatives"),
+        ("shared", popular, "A pool of PopularityNegatives is not drawn"),
+    ):
         with pytest.raises(ArgumentError, match=f"engine must be 'auto' or 'steps' here; got '{name}'.*{why}"):
             choose_engine(name, wrong)
 
@@ -111,7 +125,7 @@ def test_auto_takes_the_compiled_engine_where_it_applies(train):
 @pytest.mark.parametrize(
     ("changes", "why"),
     [
-        ({"loss": BPRLoss()}, "BPRLoss is not a sum of hinges"),
+        ({"loss": BPRLoss()}, "BPRLoss is not a sum over pairs"),
         ({"negatives": SharedNegatives()}, "SharedNegatives is not drawn inside the kernel"),
         ({"encoder": Averaged()}, "Averaged computes its tables"),
     ],

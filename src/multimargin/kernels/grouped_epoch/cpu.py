@@ -20,7 +20,7 @@ import numpy as np
 from multimargin.kernels.draws import keep_scales
 from multimargin.kernels.grouped_epoch.records import LANES
 from multimargin.kernels.intrinsics import TILE_LANES, TILE_ROWS, lanes_above, multiply_tile
-from multimargin.kernels.lazy_adam.cpu import bring_up, move_row
+from multimargin.kernels.lazy_adam.cpu import bring_up, move_row, pass_step
 from multimargin.kernels.rows import add_scaled, dot, fetch_row, inverse_norm
 from multimargin.kernels.team import TOGETHER, meet, share
 
@@ -236,11 +236,8 @@ def run_steps(
             scale = np.float32(min(1.0, settings.clip_norm / (np.sqrt(total) + 1e-6)))
         for lane in range(thread, LANES, threads):
             _move_lane(lane, people, position, n_users, users, items, x, clock, scale, now + 1, k)
-        if thread == 0:  # the clock, which nobody reads now: R_T[k] = R_{T-1}[k-1] + r^k rate
-            for idle in range(clock.horizon, 0, -1):
-                clock.drift[idle] = clock.drift[idle - 1] + clock.power[idle] * clock.rate[k]
-            if now + 1 - clock.horizon - clock.base >= 0:
-                clock.tail[now + 1 - clock.horizon - clock.base] = clock.drift[clock.horizon]
+        if thread == 0:
+            pass_step(clock, now, k)  # nobody reads the clock now
             for g in range(n_users):
                 total_loss += x.loss[g]
         meet(cells, thread, threads)

@@ -93,6 +93,15 @@ def move_row(t, row, gradient, scale, now, k, clock):
     t.applied[row] = np.float32(0)
 
 
+@numba.njit(inline="always")
+def pass_step(clock, now, k):
+    """Note that step ``now + 1``, the call's ``k``-th, is taken: R_T[j] = R_{T-1}[j-1] + r^j rate; by one thread."""
+    for idle in range(clock.horizon, 0, -1):
+        clock.drift[idle] = clock.drift[idle - 1] + clock.power[idle] * clock.rate[k]
+    if now + 1 - clock.horizon - clock.base >= 0:
+        clock.tail[now + 1 - clock.horizon - clock.base] = clock.drift[clock.horizon]
+
+
 @numba.njit(**TOGETHER)
 def _catch_up(thread, threads, cells, table, rows, now, clock):
     for row in rows:  # each row has one owner, however often it is listed

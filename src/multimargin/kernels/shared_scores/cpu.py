@@ -25,11 +25,11 @@ import torch
 from torch import Tensor
 
 from multimargin.kernels.intrinsics import TILE_LANES, TILE_ROWS, multiply_tile
+from multimargin.kernels.products import add_product
 from multimargin.kernels.rows import add_scaled, dot, inverse_norm, through_normalisation
 from multimargin.kernels.sampled_scores.cpu import as_gradient
 from multimargin.kernels.team import TOGETHER, meet, run_together, share, threads_for
 
-_DEPTH = 256  # terms of a sum at a time: what they read of the pool stays in the cache
 _R, _L = TILE_ROWS, TILE_LANES
 
 
@@ -79,22 +79,6 @@ def _forward(
                     scores[b + r, panel * _L + lane] = tile[r, lane]
 
 
-@numba.njit(inline="always")
-def _add_product(first, stop, left, row, step, right, depth, width, tile, result):
-    """Add to rows ``first`` to ``stop`` of ``result`` the sum over t of ``left[r row + t step] * right[t]``."""
-    for start in range(0, depth, _DEPTH):
-        terms = min(_DEPTH, depth - start)
-        for r in range(first, stop, _R):
-            rows = min(_R, stop - r)
-            for d in range(0, width, _L):
-                multiply_tile(  # type: ignore[call-arg]
-                    left, r * row + start * step, row, step, rows, right, start * width + d, width, terms, tile
-                )
-                for k in range(rows):  # type: ignore[unreachable]
-                    for lane in range(_L):
-                        result[r + k, d + lane] += tile[k, lane]
-
-
 @numba.njit(**TOGETHER)
 def _backward_users(
     thread, threads, cells, user_table, item_table, users, positives, cosine, scale, user_inverse, pos_inverse, unit,
@@ -104,7 +88,7 @@ def _backward_users(
     dim, n = user_table.shape[1], upstream.shape[1]
     first, stop = share(thread, threads, len(users))
     # 1. the gradient of the queries
-    _add_product(first, stop, upstream, n, 1, unit, n, unit.shape[1], tiles[thread], rows)
+    add_product(first, stop, upstream, n, 1, unit, n, unit.shape[1], tiles[thread], rows)
     for b in range(first, stop):
         x = rows[b, :dim]
         add_scaled(x, pos_upstream[b] * pos_inverse[b], item_table[positives[b]])
@@ -130,7 +114,7 @@ def _backward_items(
     dim, n = item_table.shape[1], upstream.shape[1]
     # 1. the pool's rows, each through its normalisation
     first, stop = share(thread, threads, n)
-    _add_product(first, stop, upstream, 1, n, queries, len(positives), queries.shape[1], tiles[thread], rows)
+    add_product(first, stop, upstream, 1, n, queries, len(positives), queries.shape[1], tiles[thread], rows)
     for j in range(first, stop):
         x, p = rows[j, :dim], unit[j, :dim]
         if cosine:

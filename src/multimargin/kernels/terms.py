@@ -1,0 +1,146 @@
+"""Losses that are sums over pairs, as kernels know them: what a pair costs at its score, and the slope there.
+
+Written so that loops over scores are vectorised: with x = s / temperature and t = exp(-|x|),
+
+    -log(1 - sigmoid(x)) = max(x, 0) + log1p(t),        sigmoid(x) = 1 / (1 + t), or t / (1 + t) where x < 0,
+
+exp by a polynomial over half an octave and log1p(t) = 2 artanh(t / (2 + t)) by its series, both to the last bits of
+float32.
+"""
+
+from typing import Any, NamedTuple
+
+import numba
+import numpy as np
+
+HINGES, SQUARES, LOGISTIC = 0, 1, 2
+
+_LOWEST = np.float32(-80)  # exp of it, times the weight of a pair, is no denormal number
+_PER_OCTAVE = np.float32(1.4426950408889634)  # 1 / log 2
+_OCTAVE_HIGH, _OCTAVE_LOW = np.float32(0.693359375), np.float32(-2.12194440054690583e-4)  # their sum is log 2
+
+
+class Terms(NamedTuple):
+    """One kind of loss and its constants (``losses/facts.py`` has the formulas)."""
+
+    kind: int
+    pos_weight: np.float32
+    neg_weight: np.float32
+    margins: Any  # (M,) float32, of hinges; else empty
+    slopes: Any  # (M,) float32
+    scale: np.float32  # 1 / temperature
+
+
+def of_hinges(positive_slope: float, margins: tuple[float, ...], slopes: tuple[float, ...]) -> Terms:
+    """Return ``losses.facts.Hinges`` as kernels know them."""
+    return _terms(HINGES, positive_slope, 1.0, 1.0, margins, slopes)
+
+
+def of_squares(pos_weight: float, neg_weight: float) -> Terms:
+    """Return ``losses.facts.Squares`` as kernels know them."""
+    return _terms(SQUARES, pos_weight, neg_weight, 1.0)
+
+
+def of_logistic(pos_weight: float, neg_weight: float, temperature: float) -> Terms:
+    """Return ``losses.facts.Logistic`` as kernels know them."""
+    return _terms(LOGISTIC, pos_weight, neg_weight, 1 / temperature)
+
+
+def _terms(
+    kind: int,
+    pos_weight: float,
+    neg_weight: float,
+    scale: float,
+    margins: tuple[float, ...] = (),
+    slopes: tuple[float, ...] = (),
+) -> Terms:
+    return Terms(
+        kind,
+        np.float32(pos_weight),
+        np.float32(neg_weight),
+        np.array(margins, dtype=np.float32),
+        np.array(slopes, dtype=np.float32),
+        np.float32(scale),
+    )
+
+
+@numba.njit(inline="always")
+def _softplus(x):
+    """Return log(1 + exp(x)) and its slope, the sigmoid, float32."""
+    one, two = np.float32(1), np.float32(2)
+    # 1. t = exp(-|x|)
+    y = max(-abs(x), _LOWEST)
+    n = np.floor(y * _PER_OCTAVE + np.float32(0.5))
+    r = (y - n * _OCTAVE_HIGH) - n * _OCTAVE_LOW
+    t = np.float32(1 / 5040)
+    t = t * r + np.float32(1 / 720)
+    t = t * r + np.float32(1 / 120)
+    t = t * r + np.float32(1 / 24)
+    t = t * r + np.float32(1 / 6)
+    t = t * r + np.float32(0.5)
+    t = t * r + one
+    t = t * r + one
+    t *= np.int32((np.int32(n) + np.int32(127)) << np.int32(23)).view(np.float32)
+    # 2. log1p
+    z = t / (two + t)
+    square = z * z
+    log = np.float32(2 / 13)
+    log = log * square + np.float32(2 / 11)
+    log = log * square + np.float32(2 / 9)
+    log = log * square + np.float32(2 / 7)
+    log = log * square + np.float32(2 / 5)
+    log = log * square + np.float32(2 / 3)
+    log = (log * square + two) * z
+    inverse = one / (one + t)
+    return np.float32(0.5) * (x + abs(x)) + log, (
+        inverse if x >= np.float32(0) else t * inverse
+    )  # not a number stays so
+
+
+@numba.njit(inline="always")
+def positive_term(terms, score):
+    """Return what a positive costs at float32 ``score``, and the slope there."""
+    one, zero = np.float32(1), np.float32(0)
+    if terms.kind == HINGES:
+        if score >= one or terms.pos_weight == zero:
+            return zero, zero
+        return terms.pos_weight * (one - score), -terms.pos_weight
+    if terms.kind == SQUARES:
+        off = score - one
+        return np.float32(0.5) * terms.pos_weight * off * off, terms.pos_weight * off
+    cost, slope = _softplus(-score * terms.scale)
+    return terms.pos_weight * cost, -terms.pos_weight * terms.scale * slope
+
+
+@numba.njit(inline="always")
+def hinge_terms(terms, scores, n, costs, slopes):
+    """Fill ``costs`` and ``slopes`` with what negatives cost by hinges at the first ``n`` scores, and the slopes."""
+    zero = np.float32(0)
+    for k in range(n):
+        costs[k], slopes[k] = zero, zero
+    for m in range(len(terms.margins)):
+        margin, slope = terms.margins[m], terms.slopes[m]
+        for k in range(n):
+            above = scores[k] - margin
+            costs[k] += slope * above if above > zero else zero
+            slopes[k] += slope if above > zero else zero
+
+
+@numba.njit(inline="always")
+def negative_terms(terms, scores, rows, costs, slopes):
+    """Fill ``costs`` and ``slopes`` with what negatives cost at ``scores``, and the slopes; all (8, 16)."""
+    lanes = scores.shape[1]
+    if terms.kind == HINGES:
+        for r in range(rows):
+            hinge_terms(terms, scores[r], lanes, costs[r], slopes[r])
+    elif terms.kind == SQUARES:
+        for r in range(rows):
+            for lane in range(lanes):
+                costs[r, lane] = np.float32(0.5) * terms.neg_weight * scores[r, lane] * scores[r, lane]
+                slopes[r, lane] = terms.neg_weight * scores[r, lane]
+    else:
+        for r in range(rows):
+            for lane in range(lanes):
+                cost, slope = _softplus(scores[r, lane] * terms.scale)
+                costs[r, lane] = terms.neg_weight * cost
+                slopes[r, lane] = terms.neg_weight * terms.scale * slope
