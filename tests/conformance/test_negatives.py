@@ -55,11 +55,14 @@ class Sampler:
 
     def __init__(self, name, arguments, train):
         self.inner = NEGATIVES[name](**arguments)
-        self.inner.build(train)
         rng = np.random.default_rng(8)
         self.users, self.items = (
             rng.standard_normal((n, 4)).astype(np.float32) / 2 for n in (train.n_users, train.n_items)
         )
+        self.build(train)
+
+    def build(self, train):
+        self.inner.build(train)
         tables = {"user_vectors": self.users, "item_vectors": self.items} if "tables" in self.inner.needs else {}
         self.inner.start_epoch(0, rng=CounterRng(77), **tables)
 

@@ -65,7 +65,7 @@ def test_finds_the_one_item_left_in_the_block(encoder, loss):
 def test_every_sampler_teaches(negatives):
     encoder, sampler = ENCODERS["mf"](), NEGATIVES[negatives]()
     split, _ = learn(encoder, LOSSES["multi-margin"](), sampler)
-    if "scores" in sampler.needs:  # what was left out is the hardest negative there is, so that it is pushed down
+    if sampler.needs:  # what was left out is the hardest negative there is, so that it is pushed down
         found = (best_unseen(encoder, split.train) == split.test.indices).mean()
         assert max(found, seen_come_first(encoder, split.train)) >= 0.85
     else:

@@ -4,6 +4,7 @@ from multimargin.negatives.adaptive_hardness import AdaptiveHardnessNegatives
 from multimargin.negatives.adaptive_softmax import AdaptiveSoftmaxNegatives
 from multimargin.negatives.all import AllNegatives
 from multimargin.negatives.base import Blend, Negatives, NegativeSampler, Scorer
+from multimargin.negatives.clustered import ClusteredNegatives
 from multimargin.negatives.dynamic import DynamicNegatives
 from multimargin.negatives.external import ExternalNegatives
 from multimargin.negatives.high_variance import HighVarianceNegatives
@@ -25,6 +26,7 @@ __all__ = [
     "AdaptiveSoftmaxNegatives",
     "AllNegatives",
     "Blend",
+    "ClusteredNegatives",
     "DynamicNegatives",
     "ExternalNegatives",
     "HighVarianceNegatives",
@@ -55,6 +57,7 @@ NEGATIVES: dict[str, type[NegativeSampler]] = {
     "preference": PreferenceNegatives,
     "adaptive-softmax": AdaptiveSoftmaxNegatives,
     "adaptive-hardness": AdaptiveHardnessNegatives,
+    "clustered": ClusteredNegatives,
     "external": ExternalNegatives,
     "high-variance": HighVarianceNegatives,
     "interpolated": InterpolatedNegatives,
