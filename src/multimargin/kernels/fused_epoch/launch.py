@@ -12,7 +12,7 @@ from multimargin.kernels.lazy_adam import RowState, Schedule
 from multimargin.kernels.pace import Pace
 from multimargin.kernels.threads import get_threads
 
-_PIECE = 64  # steps in one call: short enough to change the number of threads, long enough not to notice
+_PIECE = 128  # steps in one call: short enough to change the number of threads, long enough not to notice
 # The nearer rows must stay to their copies, the fewer draws pass the screen, and the more often copies are made.
 _MANY = 400
 _STILL_MANY, _STILL_FEW = 0.04, 0.08
@@ -124,7 +124,7 @@ class FusedEpoch:
         if anew:
             self._copied = (self.schedule.base, ahead)
             self._settings = self._settings._replace(drift_ahead=np.float32(ahead))
-        batch_users, batch_items = (pairs[order[start:stop]] for pairs in self._pairs)
+        batch_users, batch_items = (pairs.take(order[start:stop]) for pairs in self._pairs)
         self._room.lane_loss[:] = 0  # summed over all pieces, in the order of the steps, however long the pieces are
         total, first = 0.0, start
         while first < stop:
