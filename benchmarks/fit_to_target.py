@@ -21,22 +21,19 @@ from multimargin.encoders import Encoder
 from multimargin.evaluate.protocol import Evaluator
 from multimargin.losses import MultiMarginLoss
 from multimargin.recipes.recipe import Recipe
+from multimargin.train.stopping import DECAYS
 
 METRIC = f"Recall@{K}"
 FAST = {
-    "encoder": {"name": "mf", "embedding_dim": 64, "similarity": "cosine", "init_std": 0.1},
-    "loss": {
-        "name": "multi-margin",
-        "margins": [0.0, 0.3, 0.6],
-        "margin_weights": [0.1, 0.3, 0.6],
-        "neg_weight": 100.0,
-    },
+    "encoder": {"name": "mf", "embedding_dim": 64, "similarity": "cosine", "init_std": 1e-4},
+    "loss": {"name": "multi-margin"},
     "n_negatives": 100,
-    "learning_rate": 2e-2,
-    "batch_size": 4096,
-    "epochs": 20,
-    "clip_norm": None,
-    "dropout": 0.0,
+    "learning_rate": 6e-4,
+    "batch_size": 256,
+    "epochs": 5,
+    "decay": "cosine",
+    "clip_norm": 10.0,
+    "dropout": 0.1,
 }
 
 
@@ -99,7 +96,9 @@ def by_pytorch(data: Data, arguments: Namespace) -> Work:
             **{key: values[key] for key in ("n_negatives", "batch_size", "learning_rate", "clip_norm", "dropout")},
         )  # fmt: skip
         with contextlib.suppress(_Done):
-            for _ in range(values["epochs"]):
+            for epoch in range(values["epochs"]):
+                over = (epoch + 0.5) / values["epochs"]
+                model.set_rate(values["learning_rate"] * (DECAYS[values["decay"]](over) if values["decay"] else 1))
                 for pairs in model.epoch():
                     model.step(pairs)
                 watch.look((model.user_table.detach().numpy(), model.item_table.detach().numpy()), "cosine")

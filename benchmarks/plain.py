@@ -43,6 +43,11 @@ class PlainMF:
         """Return the batches of an epoch, each the places of its pairs."""
         return iter(torch.randperm(len(self._users)).split(self._batch_size))
 
+    def set_rate(self, learning_rate: float) -> None:
+        """Go on with another learning rate."""
+        for group in self._optimizer.param_groups:
+            group["lr"] = learning_rate
+
     def step(self, pairs: torch.Tensor) -> None:
         users, positives = self._users[pairs], self._items[pairs]  # (B,)
         negatives = torch.randint(len(self.item_table), (len(pairs), self._n_negatives))  # (B, N)
