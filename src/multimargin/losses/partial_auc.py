@@ -40,7 +40,7 @@ class PartialAUCLoss(Loss):
         Shi et al. 2024, arXiv 2403.00844; Tiny-Snow/IR-Benchmark @1dd8de9, ``optim_LLPAUC.py``.
     Differs:
         from the code, which descends in all of the numbers and says that climbing failed: the derivation is a maximum
-        over s+ and gamma, and they climb here; on data with a known answer that finds it where descent does not. Bounds
+        over s+ and gamma, and they climb here (what that does on made-up data: ``docs/decisions.md``). Bounds
         are those of the code, a, b in [0, 1], s+ in [-1, 4], s- in [0, 5], gamma in [max(-a, b - 1), 1], and so is the
         doubled rate of s+, s- and gamma.
     Example:

@@ -26,7 +26,7 @@ class ClusteredNegatives(NegativeSampler):
 
     :math:`A_i` is item i's coarse cluster, :math:`F_i` what of it is in its fine cluster, d the distance of centres,
     :math:`\eta` ``hard``, :math:`\tau` ``temperature``. Fine clusters are of what coarse centres leave over (residual
-    quantisation). A kind that is empty leaves its share to the other. Some 0.1 us per draw, and 20 products of items
+    quantisation). A kind that is empty leaves its share to the other. A few look-ups per draw, and 20 products of items
     and centres for clusters, each epoch for the model's own vectors.
 
     Args:

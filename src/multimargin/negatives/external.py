@@ -22,7 +22,7 @@ class ExternalNegatives(NegativeSampler):
     .. math:: q(j \mid u) = [j \in E_u] \, / \, |E_u| \quad\text{or, where } E_u \text{ is empty, the law's}
 
     :math:`E_u` are user u's items in the file. Blend them with others at a ratio by ``MixedNegatives``, for instance
-    ``MixedNegatives((UniformNegatives(), ExternalNegatives("dislikes.csv")), (3, 1))``. Some 10 ns per draw.
+    ``MixedNegatives((UniformNegatives(), ExternalNegatives("dislikes.csv")), (3, 1))``. One look-up per draw.
 
     Args:
         path: a file of pairs, in any format that data is read in (user_id,item_id with a header, Parquet, ...); ids are
