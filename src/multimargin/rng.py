@@ -1,4 +1,4 @@
-"""One seed, many named, independent streams: "split", "init", "shuffle", "negatives", "dropout", "positives" and more.
+"""One seed, many named, independent streams: "split", "init", "shuffle", "negatives", "dropout", "encoder" and more.
 
 What must not depend on threads, batch size or interruptions is drawn by place, not by turn: a ``CounterRng`` says which
 place of which stream, and ``kernels/draws.py`` turns a place into bits.

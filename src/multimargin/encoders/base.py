@@ -1,6 +1,7 @@
 """The contract of an encoder: interactions in, a table of user vectors and a table of item vectors out."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -8,6 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from multimargin.data.interactions import Interactions
+from multimargin.rng import CounterRng
 
 Similarity = Literal["cosine", "dot"]
 
@@ -15,13 +17,27 @@ Similarity = Literal["cosine", "dot"]
 class Encoder(nn.Module, ABC):
     """Base of all encoders. ``build`` makes the parameters once the data is known; ``tables`` is the model.
 
-    ``similarity`` says how a user and an item vector become a score: "cosine" or "dot".
-    ``is_table`` says that the tables *are* the parameters (nothing is computed between them), so that only touched
-    rows need to be read, differentiated and moved.
+    A step needs the vectors of some users and items. By default it calls ``tables`` and reads rows, which is right
+    where vectors depend on one another, as in a graph. An encoder that can make the vectors of a batch alone says
+    ``encodes_batches``, and a step calls ``encode_queries`` and ``encode_items`` instead.
+
+    Attributes:
+        similarity: how a user and an item vector become a score: "cosine" or "dot".
+        is_table: both tables *are* the parameters (nothing is computed between them), so that only touched rows need to
+            be read, differentiated and moved, and compiled engines can train it.
+        encodes_batches: see above.
+        items_are_table: ``self.item_table`` is a parameter and the item vectors; ``encode_items`` is not called in
+            training, and only touched rows move.
+        by_user: batches hold whole users, so that one pass over a user's history serves all of their interactions.
+
+    What is random inside (noise, dropout) is drawn from what ``start_step`` is handed, never from PyTorch's generator.
     """
 
     similarity: Similarity
     is_table: ClassVar[bool] = False
+    encodes_batches: ClassVar[bool] = False
+    items_are_table: ClassVar[bool] = False
+    by_user: ClassVar[bool] = False
 
     @abstractmethod
     def build(self, train: Interactions, *, rng: np.random.Generator) -> None:
@@ -32,9 +48,47 @@ class Encoder(nn.Module, ABC):
         """Return the user table (U, D) and the item table (I, D), not normalised."""
 
     def encode_users(self, users: Int[Tensor, " B"]) -> Float[Tensor, "B D"]:
-        """Return the vectors of ``users``."""
+        """Return the vectors of ``users``, as ``tables`` has them."""
         return self.tables()[0][users]
 
     def encode_items(self, items: Int[Tensor, " B"]) -> Float[Tensor, "B D"]:
-        """Return the vectors of ``items``."""
+        """Return the vectors of ``items``, as ``tables`` has them."""
         return self.tables()[1][items]
+
+    def encode_queries(
+        self,
+        users: Int[Tensor, " B"],
+        interactions: Int[Tensor, " B"],  # noqa: ARG002
+    ) -> Float[Tensor, "B D"]:
+        """Return the user vectors that training interactions are scored with, for an encoder that ``encodes_batches``.
+
+        Args:
+            users: (B,) the user of each row.
+            interactions: (B,) which interaction of the training data each row is, so that a history can stop before
+                it, or leave it out.
+        """
+        return self.encode_users(users)
+
+    def rows_read(
+        self,
+        users: Int[Tensor, " B"],  # noqa: ARG002
+        items: Int[Tensor, " n"],  # noqa: ARG002
+    ) -> Mapping[nn.Parameter, Tensor]:
+        """Return the rows of own tables with sparse gradients that a step with these users and items reads.
+
+        The optimiser moves rows lazily and brings these up to date first. Not needed for ``item_table`` where
+        ``items_are_table``, except for rows beyond ``items``.
+        """
+        return {}
+
+    def start_step(self, rng: CounterRng) -> None:
+        """Begin a training step; ``rng`` is the randomness of this step, the same whatever the number of threads."""
+
+    def auxiliary_loss(
+        self,
+        users: Int[Tensor, " B"],  # noqa: ARG002
+        positives: Int[Tensor, " B"],  # noqa: ARG002
+        negatives: Int[Tensor, "B N"] | Int[Tensor, " N"],  # noqa: ARG002
+    ) -> Float[Tensor, ""] | None:
+        """Return what is added to the loss of a step (a contrast, a penalty), weighted; None: nothing."""
+        return None

@@ -49,6 +49,7 @@ class Setting:
         negatives_key: stream of the negatives.
         dropout_key: stream of the dropout.
         positives_key: stream of the extra positives.
+        encoder_key: stream of what is random inside the encoder.
     """
 
     train: Interactions
@@ -63,11 +64,13 @@ class Setting:
     negatives_key: int
     dropout_key: int
     positives_key: int
+    encoder_key: int
 
     @cached_property
     def batches(self) -> Batches:
         """How an epoch is ordered and cut."""
-        return Batches(self.train, self.batch_size, by_user=self.negatives.by_user)
+        by_user = self.negatives.by_user or self.encoder.by_user
+        return Batches(self.train, self.batch_size, by_user=by_user)
 
 
 class Engine(ABC):
@@ -101,6 +104,8 @@ def choose_engine(name: str, setting: Setting) -> Engine:
 def _why_not(engine: str, setting: Setting) -> str:
     if not setting.encoder.is_table:
         return f"{type(setting.encoder).__name__} computes its tables."
+    if type(setting.encoder).auxiliary_loss is not Encoder.auxiliary_loss:
+        return f"{type(setting.encoder).__name__} adds a loss of its own."
     terms = setting.loss.terms()
     if terms is None:
         return f"{type(setting.loss).__name__} is not a sum over pairs."
@@ -115,7 +120,7 @@ def _why_not(engine: str, setting: Setting) -> str:
             return f"{type(setting.negatives).__name__} is not SharedNegatives."
         if type(setting.negatives.law) is not UniformNegatives:
             return f"A pool of {type(setting.negatives.law).__name__} is not drawn inside the kernel."
-    table = setting.encoder.tables()[0]
+    table = setting.encoder.tables()[0]  # the parameter itself
     if table.device.type != "cpu" or table.dtype != torch.float32:
         return f"The tables are {table.dtype} on {table.device}."
     return ""
@@ -247,7 +252,7 @@ class Steps(Engine):
     def __init__(self, setting: Setting):
         self.setting = setting
         self._parameters = [p for group in setting.optimizer.param_groups for p in group["params"]]
-        self._device = setting.encoder.tables()[0].device
+        self._device = self._parameters[0].device
 
     def run(self, order: NDArray[np.int64], start: int, stop: int, *, place: int) -> float:
         """Train on the stretch, batch by batch."""
@@ -263,31 +268,30 @@ class Steps(Engine):
         # 1. who, what, and against what
         users = s.train.user_index[pairs].astype(np.int64)  # (B,)
         positives = s.train.indices[pairs].astype(np.int64)  # (B,)
-        user_table, item_table = s.encoder.tables()
-        drawn = self._draw(users, positives, place, user_table, item_table)
+        drawn = self._draw(users, positives, place)
         u, i, j = (self._tensor(array) for array in (users, positives, drawn.index))
         others = self._others(users, i, place)  # (B, K) to be scored besides
         indices = {"users": u, "positives": i, "negatives": j.expand(len(u), -1)}
         indices["extra_positives"] = others[:, : s.loss.extra_positives]
         # 2. the rows about to be read, as dense Adam would have them
-        if s.encoder.is_table:
-            s.optimizer.catch_up(user_table, u)
-            s.optimizer.catch_up(item_table, torch.cat((i, j.flatten(), others.flatten())))
-        for table, rows in s.loss.rows_read(indices).items():
+        s.encoder.start_step(CounterRng(s.encoder_key, place))
+        items = torch.cat((i, j.flatten(), others.flatten()))
+        for table, rows in (*needs.rows_read(s.encoder, u, items), *s.loss.rows_read(indices).items()):
             s.optimizer.catch_up(table, rows)
         # 3. scores, loss, gradient
-        query_scale = self._dropout(users, user_table.shape[1], place)
+        view = needs.view(s.encoder, u, self._tensor(pairs), items)
+        query_scale = self._dropout(users, view.user_table.shape[1], place)
         scored = partial(
             sampled_scores,
-            user_table,
-            item_table,
-            u,
-            i,
+            view.user_table,
+            view.item_table,
+            view.users,
+            view.locate(i),
             similarity=s.encoder.similarity,
             query_scale=query_scale,
-            sparse=s.encoder.is_table,
+            sparse=s.encoder.is_table or s.encoder.items_are_table,
         )
-        pos_scores, neg_scores = scored(j)
+        pos_scores, neg_scores = scored(view.locate(j))
         if drawn.blend is not None:
             neg_scores = needs.mixed(pos_scores, neg_scores, drawn.blend)
         extras = {name: index for name, index in indices.items() if name in s.loss.needs}
@@ -296,18 +300,21 @@ class Steps(Engine):
         if "log_q" in s.loss.needs and drawn.log_q is not None:
             extras["log_q"] = self._tensor(drawn.log_q).expand_as(neg_scores)  # (B, N), a shared set's too
         if others.shape[1]:
-            other_scores = scored(others)[1]  # (B, K)
+            other_scores = scored(view.locate(others))[1]  # (B, K)
             if s.loss.extra_positives:
                 extras["extra_positive_scores"] = other_scores[:, : s.loss.extra_positives]
             if "companion_scores" in s.loss.needs:
                 extras["companion_scores"] = other_scores[:, s.loss.extra_positives :]
         if "user_vectors" in s.loss.needs:
-            vectors = needs.rows_as_scored(user_table, u, s.encoder)
+            vectors = needs.rows_as_scored(view.user_table, view.users, s.encoder)
             extras["user_vectors"] = vectors if query_scale is None else vectors * query_scale
         for name, index in (("positive_vectors", i), ("negative_vectors", j)):
             if name in s.loss.needs:
-                extras[name] = needs.rows_as_scored(item_table, index, s.encoder)
+                extras[name] = needs.rows_as_scored(view.item_table, view.locate(index), s.encoder)
         loss = s.loss(pos_scores, neg_scores, **extras)
+        auxiliary = s.encoder.auxiliary_loss(u, i, j)
+        if auxiliary is not None:
+            loss = loss + auxiliary
         loss.backward()
         # 4. move
         if s.clip_norm is not None:
@@ -316,15 +323,13 @@ class Steps(Engine):
         s.optimizer.zero_grad()
         return float(loss.detach())
 
-    def _draw(
-        self, users: NDArray[np.int64], positives: NDArray[np.int64], place: int, user_table: Tensor, item_table: Tensor
-    ) -> Negatives:
+    def _draw(self, users: NDArray[np.int64], positives: NDArray[np.int64], place: int) -> Negatives:
         s = self.setting
         if not s.loss.uses_negatives:
             return Negatives(np.empty((len(users), 0), dtype=np.int64))
         extras: dict[str, Any] = {}
         if "scores" in s.negatives.needs:
-            extras["scorer"] = needs.scorer(s.encoder, s.optimizer, user_table, item_table)
+            extras["scorer"] = needs.scorer(s.encoder, s.optimizer, self._device)
         return s.negatives.sample(users, positives, s.n_negatives, rng=CounterRng(s.negatives_key, place), **extras)
 
     def _others(self, users: NDArray[np.int64], positives: Tensor, place: int) -> Tensor:

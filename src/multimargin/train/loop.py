@@ -191,6 +191,7 @@ class Trainer:
             negatives_key=streams.key("negatives"),
             dropout_key=streams.key("dropout"),
             positives_key=streams.key("positives"),
+            encoder_key=streams.key("encoder"),
         )
         engine = choose_engine(self.engine, setting)
         return session.run(engine, setting.batches, streams, progress=progress)
@@ -306,13 +307,8 @@ class _Session:
         # 2. evaluate
         if self.evaluate is not None and (row["epoch"] % t.evaluate_every == 0 or row["epoch"] == t.epochs):
             started = time.perf_counter()
-            was_training = self.encoder.training
-            self.encoder.eval()
-            try:
-                with torch.no_grad():
-                    metrics = dict(self.evaluate(self.encoder))
-            finally:
-                self.encoder.train(was_training)
+            with torch.no_grad(), needs.evaluating(self.encoder):
+                metrics = dict(self.evaluate(self.encoder))
             if t.metric not in metrics:
                 checks.fail("metric", f"be one of {', '.join(metrics)}", t.metric, checks.nearest(t.metric, metrics))
             self._require_finite(t.metric, metrics[t.metric])

@@ -1,6 +1,8 @@
-"""What losses and samplers ask for beyond scores: whether it can be had, and having it."""
+"""What a step is made of beyond scores: the encoder's vectors, and what losses and samplers ask for."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -44,19 +46,70 @@ def require_compatible(loss: Loss, negatives: NegativeSampler) -> None:
         )
 
 
-def scorer(
-    encoder: Encoder, optimizer: LazyAdam, user_table: Tensor, item_table: Tensor
-) -> Callable[[NDArray[np.int64], NDArray[np.int64]], NDArray[np.float32]]:
-    """Return the ``negatives.base.Scorer`` of the tables as they are; rows are caught up before they are read."""
+@dataclass(frozen=True)
+class View:
+    """The vectors that a step scores, and where in them its users and items are.
 
+    Args:
+        user_table: (R, D), the table of all users, or a row for each row of the batch.
+        users: (B,) rows of it.
+        item_table: (S, D), the table of all items, or of the distinct ones of the step.
+        distinct: (S,) which items these are, increasing; None: all.
+    """
+
+    user_table: Tensor
+    users: Tensor
+    item_table: Tensor
+    distinct: Tensor | None = None
+
+    def locate(self, items: Tensor) -> Tensor:
+        """Return the rows of ``item_table`` that hold ``items``, any shape."""
+        return items if self.distinct is None else torch.searchsorted(self.distinct, items.contiguous())
+
+
+def view(encoder: Encoder, users: Tensor, interactions: Tensor | None, items: Tensor) -> View:
+    """Return vectors of ``users`` (B,), as of ``interactions`` (B,), if None of all their history, and of ``items``."""
+    if not encoder.encodes_batches:
+        user_table, item_table = encoder.tables()
+        return View(user_table, users, item_table)
+    rows = encoder.encode_users(users) if interactions is None else encoder.encode_queries(users, interactions)
+    index = torch.arange(len(users), device=users.device)
+    if encoder.items_are_table:
+        assert isinstance(encoder.item_table, Tensor)  # what items_are_table says
+        return View(rows, index, encoder.item_table)
+    distinct = torch.unique(items)
+    return View(rows, index, encoder.encode_items(distinct), distinct)
+
+
+def rows_read(encoder: Encoder, users: Tensor, items: Tensor) -> Iterable[tuple[Tensor, Tensor]]:
+    """Return the tables with sparse gradients that a step reads, with the rows."""
+    if encoder.is_table:
+        user_table, item_table = encoder.tables()
+        return (user_table, users), (item_table, items)
+    own = tuple(encoder.rows_read(users, items).items())
+    if encoder.items_are_table:
+        assert isinstance(encoder.item_table, Tensor)
+        return (encoder.item_table, items), *own
+    return own
+
+
+def scorer(
+    encoder: Encoder, optimizer: LazyAdam, device: torch.device
+) -> Callable[[NDArray[np.int64], NDArray[np.int64]], NDArray[np.float32]]:
+    """Return the ``negatives.base.Scorer`` of the model as it is; rows are caught up before they are read."""
+
+    @torch.no_grad()
     def score(users: NDArray[np.int64], items: NDArray[np.int64]) -> NDArray[np.float32]:
-        u, j = (torch.from_numpy(each).to(user_table.device) for each in (users, items))
-        if encoder.is_table:
-            optimizer.catch_up(user_table, u)
-            optimizer.catch_up(item_table, j.flatten())
-        with torch.no_grad():
-            first = j[0].expand(len(u)) if j.dim() == 1 else j[:, 0]  # a positive, which the kernels want to have
-            _, scores = sampled_scores(user_table, item_table, u, first, j, similarity=encoder.similarity)
+        u, j = (torch.from_numpy(each).to(device) for each in (users, items))
+        for table, rows in rows_read(encoder, u, j.flatten()):
+            optimizer.catch_up(table, rows)
+        with evaluating(encoder):
+            seen = view(encoder, u, None, j.flatten())
+        first = j[0].expand(len(u)) if j.dim() == 1 else j[:, 0]  # a positive, which the kernels want to have
+        located = seen.locate(first), seen.locate(j)
+        _, scores = sampled_scores(
+            seen.user_table, seen.item_table, seen.users, *located, similarity=encoder.similarity
+        )
         result: NDArray[np.float32] = scores.float().cpu().numpy()
         return result
 
@@ -81,19 +134,26 @@ def mixed(pos_scores: Tensor, neg_scores: Tensor, blend: Blend) -> Tensor:
 
 def rows_as_scored(table: Tensor, index: Tensor, encoder: Encoder) -> Tensor:
     """Return the vectors of ``index``, of length 1 for the cosine; with a gradient, sparse where it can be."""
-    rows = embedding(index, table, sparse=encoder.is_table)
+    rows = embedding(index, table, sparse=(encoder.is_table or encoder.items_are_table) and table.is_leaf)
     return normalize(rows, dim=-1, eps=1e-12) if encoder.similarity == "cosine" else rows
 
 
 @torch.no_grad()
 def all_vectors(encoder: Encoder) -> tuple[Tensor, Tensor]:
     """Return all user and all item vectors as they are scored, detached, in evaluation mode."""
-    was_training = encoder.training
-    encoder.eval()
-    try:
+    with evaluating(encoder):
         tables = encoder.tables()
-    finally:
-        encoder.train(was_training)
     if encoder.similarity == "cosine":
         return normalize(tables[0], dim=-1, eps=1e-12), normalize(tables[1], dim=-1, eps=1e-12)
     return tables[0].clone(), tables[1].clone()  # rows of a table move while they are looked at
+
+
+@contextmanager
+def evaluating(encoder: Encoder) -> Iterator[None]:
+    """Hold the encoder in evaluation mode."""
+    was_training = encoder.training
+    encoder.eval()
+    try:
+        yield
+    finally:
+        encoder.train(was_training)

@@ -86,6 +86,7 @@ def setting(train, *, encoder=None, loss=None, negatives=None, **changes):
         "train": train, "encoder": encoder, "loss": loss or MultiMarginLoss((0.1, 0.3), (0.5, 0.5)),
         "negatives": negatives, "optimizer": LazyAdam(encoder.parameters(), lr=0.01), "n_negatives": 6,
         "batch_size": 32, "clip_norm": None, "dropout": 0.0, "negatives_key": 1, "dropout_key": 2, "positives_key": 3,
+            "encoder_key": 4,
     } | changes  # fmt: skip
     return Setting(**values)
 

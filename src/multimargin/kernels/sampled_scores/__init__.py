@@ -42,7 +42,8 @@ def sampled_scores(
         negatives: (B, N) int64 item indices, each row its own; or (N,), one set shared by the batch.
         similarity: "cosine" (vectors divided by their norm, at least 1e-12) or "dot".
         query_scale: (B, D) multiplied onto the (normalised) user vectors, for dropout after normalisation; no gradient.
-        sparse: give the tables sparse gradients, which hold touched rows only (for ``LazyAdam``); else dense ones.
+        sparse: give tables that are parameters sparse gradients, which hold touched rows only (for ``LazyAdam``); else,
+            and where a table was computed, dense ones.
         impl: "cpu" (numba, float32), "gpu" (Triton; float32, bfloat16 or float16), "reference" (PyTorch, any device and
             dtype), or "auto": "cpu" or "gpu" where one of them can run.
 

@@ -156,7 +156,7 @@ class _SampledScores(torch.autograd.Function):
 def as_gradient(touched: Any, rows: Any, table: Tensor, sparse: bool) -> Tensor:
     """Return ``rows`` at the increasing indices ``touched`` as a gradient of ``table``."""
     index, values = torch.from_numpy(touched), torch.from_numpy(rows)
-    if sparse:
+    if sparse and table.is_leaf:
         return torch.sparse_coo_tensor(index[None], values, table.shape, is_coalesced=True, check_invariants=False)
     return torch.zeros_like(table).index_copy_(0, index, values)
 

@@ -200,7 +200,7 @@ def _sum_by_row(
         _gradient_of_rows, len(touched), table, touched, starts, source[order], weights[order], vectors, found,
         table.shape[1], COSINE=cosine, **_blocks(table.shape[1], _SEGMENT),
     )  # fmt: skip
-    if sparse:
+    if sparse and table.is_leaf:
         return torch.sparse_coo_tensor(touched[None], found, table.shape, is_coalesced=True, check_invariants=False)
     return torch.zeros_like(table).index_copy_(0, touched, found)
 
