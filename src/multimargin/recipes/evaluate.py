@@ -44,5 +44,5 @@ def evaluate_run(run: str | Path, *, data: str | Path | None = None, k: Sequence
         k=cut_offs,
         protocol=recipe.values["protocol"],
         n_users=recipe.values["evaluate_users"],
-        rng=recipe.values["seed"],
+        rng=recipe.data_seed,
     )

@@ -237,12 +237,14 @@ def fit_recipe(
         # an interrupted honest run will go on: test data is read once, at the end
         if parts.test is not None and training.stopped != "interrupted":
             evaluation = evaluate_parts(model, parts, recipe)
+            folder.write_per_user(model.users.ids(evaluation.users), evaluation.per_user)
             write_json(
                 folder.path / "evaluation.json",
                 {**evaluation.to_dict(), "recipe": recipe.name, "best_epoch": training.best_epoch},
             )
         _draw(folder, recipe)
         info |= {
+            "parameters": _n_parameters(objects.encoder) + _n_parameters(objects.loss),
             "epochs": len(training.history),
             "best_epoch": training.best_epoch,
             "training_seconds": round(sum(float(row.get("train_seconds", 0)) for row in training.history), 3),
@@ -298,7 +300,7 @@ def split_data(recipe: Recipe, strategy: SplitStrategy, found: Interactions | Sp
         RecipeError: the recipe selects on validation or test data and its split sets none aside.
     """
     values = recipe.values
-    rng = Streams(values["seed"]).generator("split")
+    rng = Streams(recipe.data_seed).generator("split")
     given = isinstance(found, Split)
     if isinstance(found, Interactions):
         split = strategy.split(found, rng=rng)
@@ -349,7 +351,7 @@ def evaluate_parts(model: Recommender, parts: Parts, recipe: Recipe, k: Sequence
         seen=parts.seen,
         protocol=recipe.values["protocol"],
         n_users=recipe.values["evaluate_users"],
-        rng=recipe.values["seed"],
+        rng=recipe.data_seed,
     )
 
 
@@ -363,7 +365,7 @@ def _train(recipe: Recipe, objects: Objects, parts: Parts, folder: Run, *, resum
             k=tuple(values["k"]),
             protocol=values["protocol"],
             n_users=values["evaluate_users"],
-            rng=values["seed"],
+            rng=recipe.data_seed,
         )
         callback = _callback(evaluator)
     return objects.trainer.fit(
@@ -392,6 +394,10 @@ def _callback(evaluator: Evaluator) -> Callable[[Encoder], Mapping[str, Any]]:
 def _recommender(encoder: Encoder, seen: Interactions, info: dict[str, Any]) -> Recommender:
     user_table, item_table = (table.detach().cpu().numpy() for table in encoder.tables())
     return Recommender(user_table, item_table, similarity=encoder.similarity, seen=seen, info=info)
+
+
+def _n_parameters(module: Encoder | Loss) -> int:
+    return sum(each.numel() for each in module.parameters() if each.requires_grad)
 
 
 def _draw(folder: Run, recipe: Recipe) -> None:

@@ -84,6 +84,12 @@ class Recipe:
         ignored = {"data", "device"}
         return [key for key in self.values if key not in ignored and self.values[key] != other.values.get(key)]
 
+    @property
+    def data_seed(self) -> int:
+        """What the split and a sample of evaluated users are drawn by: ``split_seed``, where it is null ``seed``."""
+        chosen = self.values["split_seed"]
+        return int(self.values["seed"] if chosen is None else chosen)
+
     def strategy(self) -> "SplitStrategy":
         """Build the split alone."""
         made: SplitStrategy = _construct("split", self.values["split"])
@@ -116,7 +122,7 @@ def schema() -> dict[str, list[str] | None]:
     """Return every key a recipe may have, in order; for an axis the names it may choose, otherwise None."""
     keys: dict[str, list[str] | None] = {"data": None, "read": None, "protocol": list(PROTOCOLS)}
     keys |= {axis: sorted(names()) for axis, names in _AXES.items()}
-    keys |= {"k": None, "evaluate_users": None}
+    keys |= {"k": None, "evaluate_users": None, "split_seed": None}
     return keys | dict.fromkeys(_trainer_parameters())
 
 
@@ -265,6 +271,8 @@ def _resolve(values: Mapping[str, Any]) -> dict[str, Any]:
     resolved["k"] = sorted({checks.positive_int("k", each) for each in k})
     some = values.get("evaluate_users")
     resolved["evaluate_users"] = None if some is None else checks.positive_int("evaluate_users", some)
+    split_seed = values.get("split_seed")  # null: the seed
+    resolved["split_seed"] = None if split_seed is None else checks.at_least("split_seed", split_seed, 0)
     parts = _trainer_parts()
     for key, parameter in _trainer_parameters().items():
         value = values.get(key, parameter.default)

@@ -9,6 +9,7 @@
     ├── checkpoints/       last.safetensors: what --resume goes on from, best weights included
     ├── model/             the recommender: tables, ids, seen items
     ├── evaluation.json    the final numbers, with the protocol that made them
+    ├── per-user.parquet   the same for each user: user_id and a column per metric
     └── plots/             the learning curve, where matplotlib is installed
 """
 
@@ -28,8 +29,11 @@ from multimargin.errors import CheckpointError
 from multimargin.recipes.recipe import Recipe
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from multimargin.recommend import Recommender
 
+_PER_USER = "per-user.parquet"
 _PACKAGES = ("multimargin", "numba", "numpy", "polars", "safetensors", "scipy", "torch")
 
 
@@ -83,6 +87,26 @@ class Run:
     def evaluation(self) -> dict[str, Any]:
         """Return evaluation.json."""
         return self._read("evaluation.json")
+
+    def per_user(self) -> "pl.DataFrame":
+        """Return per-user.parquet: user_id, and the value of each metric for that user."""
+        import polars as pl
+
+        try:
+            return pl.read_parquet(self.path / _PER_USER)
+        except FileNotFoundError:
+            raise CheckpointError(
+                f"{self.path / _PER_USER} must be there and is not: the run has not finished, or has no test data. "
+                "Continue it with --resume."
+            ) from None
+
+    def write_per_user(self, users: "pl.Series", metrics: Mapping[str, Any]) -> None:
+        """Write per-user.parquet."""
+        import polars as pl
+
+        from multimargin.recommend import write_frames
+
+        write_frames(self.path / _PER_USER, [pl.DataFrame({"user_id": users, **metrics})])
 
     def history(self) -> list[dict[str, Any]]:
         """Return metrics.jsonl, one mapping per epoch."""

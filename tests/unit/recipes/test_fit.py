@@ -55,3 +55,47 @@ def test_a_sample_from_python(tmp_path):
     train, valid, _ = random_interactions().split(mm.RandomPerUser(valid=0.3, test=0.0), rng=0)
     mm.fit(train, valid=valid, encoder=mm.MF(4), epochs=1, evaluate_users=4, run=tmp_path, **SMALL)
     assert json.loads((tmp_path / "metrics.jsonl").read_text())["users"] == 4
+
+
+SMALL_RECIPE = ["epochs=2", "encoder.embedding_dim=4", "n_negatives=3"]
+
+
+def write_log(path):
+    log = random_interactions()
+    ids = {"user_id": log.users.ids(log.user_index), "item_id": log.items.ids(log.indices)}
+    pl.DataFrame(ids).write_csv(path)
+    return path
+
+
+def test_a_split_seed_holds_the_split_while_the_training_seed_changes(tmp_path):
+    data = write_log(tmp_path / "log.csv")
+
+    def fitted(run, *changes):
+        recipe = Recipe.load("mf-mml", [*SMALL_RECIPE, "evaluate_users=5", *changes])
+        return fit_recipe(recipe, data=data, run=tmp_path / run, progress=False)
+
+    one, other = fitted("one", "seed=1", "split_seed=7"), fitted("other", "seed=2", "split_seed=7")
+    assert one.parts.split_hash == other.parts.split_hash
+    assert one.run.per_user()["user_id"].to_list() == other.run.per_user()["user_id"].to_list()
+    assert (one.model.user_table != other.model.user_table).any()
+    assert fitted("own", "seed=7").parts.split_hash == one.parts.split_hash
+    assert fitted("apart", "seed=1").parts.split_hash != one.parts.split_hash
+    assert evaluate_run(tmp_path / "one").metrics == one.evaluation.metrics
+
+
+def test_a_run_keeps_the_metrics_of_each_user(tmp_path):
+    recipe = Recipe.load("mf-mml", SMALL_RECIPE)
+    fitted = fit_recipe(recipe, data=write_log(tmp_path / "log.csv"), run=tmp_path / "run", progress=False)
+    kept = fitted.run.per_user()
+    evaluation = fitted.evaluation
+    assert kept["user_id"].to_list() == fitted.model.users.ids(evaluation.users).to_list()
+    for name, values in evaluation.per_user.items():
+        assert kept[name].to_list() == values.tolist()
+    assert fitted.run.info()["parameters"] == fitted.model.user_table.size + fitted.model.item_table.size
+
+
+def test_a_run_without_test_data_has_no_users(tmp_path):
+    recipe = Recipe.load("mf-mml", [*SMALL_RECIPE, "split.test=0.0"])
+    fitted = fit_recipe(recipe, data=write_log(tmp_path / "log.csv"), run=tmp_path / "run", progress=False)
+    with pytest.raises(mm.CheckpointError, match="has no test data"):
+        fitted.run.per_user()

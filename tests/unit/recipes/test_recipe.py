@@ -188,6 +188,10 @@ class TestOverrides:
             Recipe.load("mf-mml", [text])
         assert message in str(caught.value)
 
+    def test_a_split_seed_is_no_less_than_0(self):
+        with pytest.raises(ArgumentError, match="split_seed must be 0 or more; got -1"):
+            Recipe.load("mf-mml", ["split_seed=-1"])
+
     def test_constructors_check_their_values(self):
         with pytest.raises(ArgumentError, match="margins must increase strictly"):
             Recipe.load("mf-mml", ["loss.margins=[.9,.8,.7]"]).build()
