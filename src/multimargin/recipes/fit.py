@@ -3,10 +3,10 @@
 import datetime
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from multimargin import checks
 from multimargin.data import Interactions, catalogue, read_parts
@@ -23,7 +23,8 @@ from multimargin.negatives import UniformNegatives
 from multimargin.negatives.base import NegativeSampler
 from multimargin.recipes.recipe import Objects, Recipe, canonical_metric
 from multimargin.recipes.run import Run, environment, peak_memory_mib, write_json
-from multimargin.recommend import Recommender
+from multimargin.recommend import Recommender, choose_popularity, with_popularity
+from multimargin.recommend.popularity import Tables
 from multimargin.rng import Streams
 from multimargin.train.loop import Trainer, Training
 from multimargin.train.stopping import EarlyStopping, ReduceOnPlateau
@@ -88,6 +89,7 @@ def fit(
     epochs: int = 100,
     clip_norm: float | None = 10.0,
     dropout: float = 0.1,
+    popularity: float | Literal["auto"] = 0.0,
     metric: str = "NDCG@20",
     k: Sequence[int] = (20, 50),
     evaluate_users: int | None = None,
@@ -117,6 +119,8 @@ def fit(
         epochs: passes over ``train``, 1 or more.
         clip_norm: largest global norm of the gradient; None: not clipped.
         dropout: of the user vector after normalising, in [0, 1).
+        popularity: exponent of the items' popularity in the scores of a cosine model, 0 or more; "auto": the one at
+            which ``metric`` is highest on ``valid``, chosen after training; see ``recommend.with_popularity``.
         metric: what the best epoch is chosen by, for instance "NDCG@20"; its cut-off is one of ``k``.
         k: cut-offs evaluated on ``valid``.
         evaluate_users: how many users of ``valid`` are evaluated, drawn once by ``seed``, 1 or more; None: all.
@@ -160,20 +164,20 @@ def fit(
         seed=seed,
     )
     encoder = MF(64) if encoder is None else encoder
+    evaluator = None if valid is None else Evaluator(valid, seen=train, k=tuple(k), n_users=evaluate_users, rng=seed)
+    serving = _Serving(encoder, train, popularity, evaluator)
     training = trainer.fit(
         train,
         encoder=encoder,
         loss=MultiMarginLoss() if loss is None else loss,
         negatives=UniformNegatives() if negatives is None else negatives,
-        evaluate=None
-        if valid is None
-        else _callback(Evaluator(valid, seen=train, k=tuple(k), n_users=evaluate_users, rng=seed)),
+        evaluate=None if evaluator is None else serving.evaluate,
         run=None if run is None else Path(run),
         resume=resume,
         progress=progress,
     )
     seen = train if valid is None else train.union([valid])
-    return _recommender(encoder, seen, {"best_epoch": training.best_epoch, "seed": seed})
+    return serving.recommender(seen, trainer.metric, {"best_epoch": training.best_epoch, "seed": seed})
 
 
 def fit_recipe(
@@ -227,11 +231,22 @@ def fit_recipe(
         }
         if not (resume and folder.checkpoint.exists()):  # what cannot go on stays as it was
             folder.write_info(info)
-        training = _train(recipe, objects, parts, folder, resume=resume, progress=progress)
+        serving = _serving(recipe, objects, parts)
+        training = objects.trainer.fit(
+            parts.train,
+            encoder=objects.encoder,
+            loss=objects.loss,
+            negatives=objects.negatives,
+            evaluate=None if serving.evaluator is None else serving.evaluate,
+            run=folder.path,
+            resume=resume and folder.checkpoint.exists(),
+            progress=progress,
+        )
         info["ended"] = training.stopped
         if not training.history:
             raise KeyboardInterrupt(f"interrupted before the first epoch ended; nothing is left in {folder.path}")
-        model = _recommender(objects.encoder, parts.known, {"recipe": recipe.name, "protocol": info["protocol"]})
+        named = {"recipe": recipe.name, "protocol": info["protocol"]}
+        model = serving.recommender(parts.known, recipe.values["metric"], named)
         model.save(folder.model)
         evaluation = None
         # an interrupted honest run will go on: test data is read once, at the end
@@ -244,6 +259,7 @@ def fit_recipe(
             )
         _draw(folder, recipe)
         info |= {
+            "popularity": model.info["popularity"],
             "parameters": _n_parameters(objects.encoder) + _n_parameters(objects.loss),
             "epochs": len(training.history),
             "best_epoch": training.best_epoch,
@@ -355,10 +371,53 @@ def evaluate_parts(model: Recommender, parts: Parts, recipe: Recipe, k: Sequence
     )
 
 
-def _train(recipe: Recipe, objects: Objects, parts: Parts, folder: Run, *, resume: bool, progress: bool) -> Training:
-    callback = None
+class _Serving:
+    """How an encoder's tables become scores, the same where they are evaluated and where they are served.
+
+    Args:
+        encoder: in training, or trained.
+        train: what popularity is counted on.
+        popularity: exponent, or "auto"; see ``recommend.with_popularity``.
+        evaluator: of the data that may be selected on, if any.
+    """
+
+    def __init__(
+        self, encoder: Encoder, train: Interactions, popularity: float | Literal["auto"], evaluator: Evaluator | None
+    ):
+        if popularity == "auto" and evaluator is None:
+            checks.fail("popularity", "be a number where there is no validation data to choose it on", popularity)
+        self.encoder, self.train, self.evaluator = encoder, train, evaluator
+        self.chosen = popularity == "auto"
+        self.popularity = 0.0 if popularity == "auto" else checks.not_negative("popularity", popularity)
+        if (self.chosen or self.popularity) and encoder.similarity != "cosine":
+            checks.fail("popularity", "be 0 where scores are dot products, whose lengths say it", popularity)
+
+    def tables(self, popularity: float) -> Tables:
+        """Return user and item vectors and the similarity of the model as it is."""
+        user_table, item_table = (table.detach().cpu().numpy() for table in self.encoder.tables())
+        return with_popularity((user_table, item_table, self.encoder.similarity), self.train.item_counts, popularity)
+
+    def evaluate(self, _: Encoder) -> Mapping[str, Any]:
+        """Return the metrics, and what else goes into a row of metrics.jsonl."""
+        assert self.evaluator is not None  # else this is not called
+        metrics = self.evaluator(*self.tables(self.popularity)).metrics
+        sample = {"users": len(self.evaluator.users)} if self.evaluator.is_sample else {}
+        return {**metrics, **sample, "protocol": self.evaluator.protocol}
+
+    def recommender(self, seen: Interactions, metric: str, info: Mapping[str, Any]) -> Recommender:
+        """Return the recommender of the trained encoder, popularity chosen by ``metric`` where it is to be."""
+        evaluator, popularity = self.evaluator, self.popularity
+        if self.chosen and evaluator is not None:
+            popularity, _ = choose_popularity(lambda each: evaluator(*self.tables(each)).metrics[metric])
+        user_table, item_table, similarity = self.tables(popularity)
+        told = {**info, "popularity": popularity}
+        return Recommender(user_table, item_table, similarity=similarity, seen=seen, info=told)
+
+
+def _serving(recipe: Recipe, objects: Objects, parts: Parts) -> _Serving:
+    """Return how a recipe's model is evaluated and served."""
+    values, evaluator = recipe.values, None
     if parts.select is not None:
-        values = recipe.values
         evaluator = Evaluator(
             parts.select,
             seen=parts.train,
@@ -367,33 +426,7 @@ def _train(recipe: Recipe, objects: Objects, parts: Parts, folder: Run, *, resum
             n_users=values["evaluate_users"],
             rng=recipe.data_seed,
         )
-        callback = _callback(evaluator)
-    return objects.trainer.fit(
-        parts.train,
-        encoder=objects.encoder,
-        loss=objects.loss,
-        negatives=objects.negatives,
-        evaluate=callback,
-        run=folder.path,
-        resume=resume and folder.checkpoint.exists(),
-        progress=progress,
-    )
-
-
-def _callback(evaluator: Evaluator) -> Callable[[Encoder], Mapping[str, Any]]:
-    def evaluate(encoder: Encoder) -> Mapping[str, Any]:
-        user_table, item_table = (table.detach().cpu().numpy() for table in encoder.tables())
-        metrics = evaluator(user_table, item_table, encoder.similarity).metrics
-        # what goes with each row of metrics.jsonl
-        sample = {"users": len(evaluator.users)} if evaluator.is_sample else {}
-        return {**metrics, **sample, "protocol": evaluator.protocol}
-
-    return evaluate
-
-
-def _recommender(encoder: Encoder, seen: Interactions, info: dict[str, Any]) -> Recommender:
-    user_table, item_table = (table.detach().cpu().numpy() for table in encoder.tables())
-    return Recommender(user_table, item_table, similarity=encoder.similarity, seen=seen, info=info)
+    return _Serving(objects.encoder, parts.train, values["popularity"], evaluator)
 
 
 def _n_parameters(module: Encoder | Loss) -> int:

@@ -122,7 +122,7 @@ def schema() -> dict[str, list[str] | None]:
     """Return every key a recipe may have, in order; for an axis the names it may choose, otherwise None."""
     keys: dict[str, list[str] | None] = {"data": None, "read": None, "protocol": list(PROTOCOLS)}
     keys |= {axis: sorted(names()) for axis, names in _AXES.items()}
-    keys |= {"k": None, "evaluate_users": None, "split_seed": None}
+    keys |= {"popularity": None, "k": None, "evaluate_users": None, "split_seed": None}
     return keys | dict.fromkeys(_trainer_parameters())
 
 
@@ -264,6 +264,8 @@ def _resolve(values: Mapping[str, Any]) -> dict[str, Any]:
         )
     for axis, default in _DEFAULT_NAMES.items():
         resolved[axis] = _resolve_axis(axis, values.get(axis, default))
+    popularity = values.get("popularity", 0.0)
+    resolved["popularity"] = popularity if popularity == "auto" else checks.not_negative("popularity", popularity)
     k = values.get("k", [20, 50])
     k = [k] if isinstance(k, int) else k
     if not isinstance(k, (list, tuple)) or not k:

@@ -2,7 +2,18 @@
 
 from multimargin.recommend.export import write_frames
 from multimargin.recommend.fold_in import fold_in
+from multimargin.recommend.popularity import choose_popularity, with_popularity
 from multimargin.recommend.recommender import Recommender
 from multimargin.recommend.top_k import Catalogue, SeenItems, normalised, top_k
 
-__all__ = ["Catalogue", "Recommender", "SeenItems", "fold_in", "normalised", "top_k", "write_frames"]
+__all__ = [
+    "Catalogue",
+    "Recommender",
+    "SeenItems",
+    "choose_popularity",
+    "fold_in",
+    "normalised",
+    "top_k",
+    "with_popularity",
+    "write_frames",
+]

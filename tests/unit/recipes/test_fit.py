@@ -10,6 +10,7 @@ import multimargin as mm
 from multimargin.recipes.evaluate import evaluate_run
 from multimargin.recipes.fit import fit_recipe
 from multimargin.recipes.recipe import Recipe
+from multimargin.recommend.popularity import EXPONENTS
 
 SMALL = {"loss": mm.MultiMarginLoss((0.1, 0.3), (0.4, 0.6)), "n_negatives": 5, "batch_size": 32, "progress": False}
 
@@ -99,3 +100,35 @@ def test_a_run_without_test_data_has_no_users(tmp_path):
     fitted = fit_recipe(recipe, data=write_log(tmp_path / "log.csv"), run=tmp_path / "run", progress=False)
     with pytest.raises(mm.CheckpointError, match="has no test data"):
         fitted.run.per_user()
+
+
+def test_popularity_is_chosen_on_validation_data_and_served(tmp_path):
+    data = write_log(tmp_path / "log.csv")
+
+    def fitted(run, *changes):
+        recipe = Recipe.load("mf-mml", [*SMALL_RECIPE, "split.valid=0.3", "metric=NDCG@50", *changes])
+        return fit_recipe(recipe, data=data, run=tmp_path / run, progress=False)
+
+    def at(exponent):
+        fit = fitted(str(exponent), f"popularity={exponent}")
+        assert fit.run.info()["popularity"] == exponent
+        return fit.run.history()[-1]["NDCG@50"]
+
+    chosen = fitted("auto", "popularity=auto")
+    exponent = chosen.run.info()["popularity"]
+    values = {each: at(each) for each in EXPONENTS}
+    assert len(set(values.values())) > 1
+    assert exponent == min(each for each in EXPONENTS if values[each] == max(values.values()))
+    assert chosen.model.info["popularity"] == exponent
+    assert chosen.model.similarity == ("dot" if exponent else "cosine")
+    assert evaluate_run(tmp_path / "auto").metrics == chosen.evaluation.metrics
+
+
+def test_popularity_needs_a_cosine_and_data_to_be_chosen_on(tmp_path):
+    train = random_interactions()
+    with pytest.raises(mm.ArgumentError, match="popularity must be a number where there is no validation data"):
+        mm.fit(train, popularity="auto", **SMALL)
+    with pytest.raises(mm.ArgumentError, match="popularity must be 0 where scores are dot products"):
+        mm.fit(train, encoder=mm.MF(4, similarity="dot"), popularity=0.1, **SMALL)
+    with pytest.raises(mm.ArgumentError, match="popularity must"):
+        Recipe.load("mf-mml", ["popularity=always"])
