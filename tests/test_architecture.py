@@ -24,7 +24,8 @@ ARROWS = {
     "recommend": {"encoders", "kernels", "data"},
     "evaluate": {"recommend", "data"},
     "recipes": PARTS,
-    "cli": PARTS | {"recipes"},
+    "experiments": PARTS | {"recipes"},
+    "cli": PARTS | {"recipes", "experiments"},
     "__main__": {"cli"},
 }
 LONGEST = {"losses": 150, "negatives": 150, "encoders": 250, "kernels": 300}  # lines per file

@@ -1,0 +1,1 @@
+"""Experiments: many runs, resumably, and what they say together."""
