@@ -94,6 +94,7 @@ if TYPE_CHECKING:
         PreferenceNegatives,
         RankFilteredNegatives,
         Scorer,
+        SemanticNegatives,
         SharedNegatives,
         UniformNegatives,
     )
@@ -180,6 +181,7 @@ __all__ = [
     "ReweightedSoftmaxLoss",
     "SampledSoftmaxLoss",
     "Scorer",
+    "SemanticNegatives",
     "SharedNegatives",
     "SigmoidCrossEntropyLoss",
     "SimCELoss",
@@ -271,6 +273,7 @@ _HOMES = {
         "PopularityNegatives",
         "PreferenceNegatives",
         "Scorer",
+        "SemanticNegatives",
         "SharedNegatives",
         "UniformNegatives",
     ],

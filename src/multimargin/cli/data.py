@@ -1,4 +1,4 @@
-"""``multimargin data``: fetch known sets, check a file before anything trains, describe it in numbers."""
+"""``multimargin data``: fetch known sets, check a file before training, describe it in numbers, embed titles."""
 
 import dataclasses
 import sys
@@ -10,7 +10,7 @@ import typer
 from multimargin.cli import output
 from multimargin.errors import DataError
 
-app = typer.Typer(help="Fetch known data sets; check and describe files of your own.", no_args_is_help=False)
+app = typer.Typer(help="Fetch known data sets; check and describe files of your own; embed titles.", no_args_is_help=False)
 
 PathArgument = Annotated[Path, typer.Argument(metavar="PATH", help="A file, or a folder of one log or of parts.")]
 UserOption = Annotated[str | None, typer.Option(metavar="COLUMN", help="Users: a name, or a position from 0.")]
@@ -86,6 +86,37 @@ def describe(
         output.result(str(description))
 
 
+@app.command("embed")
+def embed(
+    titles: Annotated[Path, typer.Argument(metavar="TITLES", help="A table of items: CSV, TSV, .item, Parquet.")],
+    *,
+    to: Annotated[Path, typer.Option("-o", "--to", metavar="FILE", help="Where to: a .parquet file.")],
+    item: Annotated[str | None, typer.Option(metavar="COLUMN", help="Ids, as in the log of interactions.")] = None,
+    text: Annotated[str | None, typer.Option(metavar="COLUMN,...", help="Texts, joined by a blank.")] = None,
+    separator: SeparatorOption = None,
+    encoder: Annotated[
+        str | None, typer.Option(metavar="MODEL", help="A folder, or package.module:name; else the installed one.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Turn titles into item vectors by a sentence encoder, for negatives=semantic and others that take vectors."""
+    from multimargin.texts import embed_items
+
+    items, dimensions = embed_items(
+        titles,
+        to,
+        item=item,
+        text=None if text is None else text.split(","),
+        separator=None if separator is None else separator.replace("\\t", "\t"),
+        encoder=encoder,
+        progress=_embedded if sys.stderr.isatty() else None,
+    )
+    if as_json:
+        output.json_result({"file": str(to), "items": items, "dimensions": dimensions})
+    else:
+        output.result(f"{items:,} vectors of {dimensions} dimensions written to {to}")
+
+
 def _options(
     user: str | None,
     item: str | None,
@@ -107,3 +138,7 @@ def _progress(name: str, done: int, total: int | None) -> None:
     sys.stderr.write(f"\r{name}: {done / 2**20:.1f} MiB" + (f" of {total / 2**20:.1f}" if total else ""))
     if done == total:
         sys.stderr.write("\n")
+
+
+def _embedded(done: int, total: int) -> None:
+    sys.stderr.write(f"\r{done:,} of {total:,} texts" + ("\n" if done == total else ""))

@@ -17,6 +17,7 @@ from multimargin.negatives.popularity import PopularityNegatives
 from multimargin.negatives.positive_mix import PositiveMixNegatives
 from multimargin.negatives.preference import PreferenceNegatives
 from multimargin.negatives.rank_filtered import RankFilteredNegatives
+from multimargin.negatives.semantic import SemanticNegatives
 from multimargin.negatives.shared import SharedNegatives
 from multimargin.negatives.uniform import UniformNegatives
 
@@ -42,6 +43,7 @@ __all__ = [
     "PreferenceNegatives",
     "RankFilteredNegatives",
     "Scorer",
+    "SemanticNegatives",
     "SharedNegatives",
     "UniformNegatives",
 ]
@@ -65,4 +67,5 @@ NEGATIVES: dict[str, type[NegativeSampler]] = {
     "memory": MemoryNegatives,
     "positive-mix": PositiveMixNegatives,
     "rank-filtered": RankFilteredNegatives,
+    "semantic": SemanticNegatives,
 }

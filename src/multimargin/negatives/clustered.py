@@ -30,8 +30,8 @@ class ClusteredNegatives(NegativeSampler):
     and centres for clusters, each epoch for the model's own vectors.
 
     Args:
-        item_vectors: (I, any) in the order of the item vocabulary, an array or the path of a ``.npy`` file: of texts,
-            images, another model. None: the model's own, afresh each epoch. All are brought to length 1.
+        item_vectors: (I, any) of texts, images, another model: an array or ``.npy`` file in the order of the item
+            vocabulary, or a ``.parquet`` file by id. None: the model's own, afresh each epoch. Brought to length 1.
         coarse: clusters, 2 or more, at most a quarter of the items.
         fine: clusters of what is left over, 2 or more, likewise.
         hard: eta, share of hard negatives, 0 to 1.
@@ -83,7 +83,7 @@ class ClusteredNegatives(NegativeSampler):
         """Take who has seen what, and read the vectors."""
         self._unseen.build(train)
         self._train = train
-        self._vectors = None if self._given is None else read_vectors(self._given, train.n_items)
+        self._vectors = None if self._given is None else read_vectors(self._given, train.items)
         self._clusters: ItemClusters | None = None
 
     def start_epoch(
@@ -97,7 +97,7 @@ class ClusteredNegatives(NegativeSampler):
         """Make clusters: of given vectors the same in each epoch, of the model's anew."""
         if self._vectors is not None and self._clusters is not None:
             return
-        vectors = self._vectors if item_vectors is None else read_vectors(item_vectors, self._train.n_items)
+        vectors = self._vectors if item_vectors is None else read_vectors(item_vectors, self._train.items)
         if vectors is not None:
             place = CounterRng(rng.key) if self._vectors is not None else rng  # wherever a run is taken up again
             options = {"hard": self.hard, "temperature": self.temperature}
