@@ -338,3 +338,44 @@ def test_ids_may_be_text_or_integers(cli, tmp_path):
     assert text == number
     frame = cli("recommend", tmp_path / "numbers", "--users", "100", "--k", 1).out.splitlines()[1]
     assert frame.split(",")[0] == "100"
+
+
+class TestEmbed:
+    @pytest.fixture
+    def titles(self, tmp_path):
+        rows = [f"i{item:02d},{'tea' if item % 2 else 'coffee'} no. {item}" for item in range(25)]
+        (tmp_path / "items.csv").write_text("\n".join(["item_id,title", *rows]) + "\n")
+        return tmp_path / "items.csv"
+
+    def test_titles_become_vectors_that_negatives_take(self, cli, events, titles, tmp_path):
+        vectors = tmp_path / "vectors.parquet"
+        result = cli("data", "embed", titles, "-o", vectors, "--encoder", "toy:embed_letters")
+        assert (result.code, result.err) == (0, "")
+        assert result.out == f"25 vectors of 26 dimensions written to {vectors}\n"
+        assert pl.read_parquet(vectors)["item_id"].to_list() == [f"i{item:02d}" for item in range(25)]
+        semantic = ["negatives=semantic", f"negatives.item_vectors={vectors}", "negatives.nearest=5"]
+        run = cli("fit", "mf-mml", "--data", events, "--run", tmp_path / "run", *TINY, *semantic, "--json")
+        assert run.code == 0, run.err
+        assert f"item_vectors: {vectors}" in (tmp_path / "run" / "recipe.yaml").read_text()
+
+    def test_columns_by_option(self, cli, tmp_path):
+        (tmp_path / "odd.txt").write_text("key;a;b\nx;aa;b\ny;;bb\n")
+        arguments = ["--item", "key", "--text", "b,a", "--separator", ";", "--encoder", "toy:embed_letters", "--json"]
+        result = cli("data", "embed", tmp_path / "odd.txt", "--to", tmp_path / "v.parquet", *arguments)
+        assert json.loads(result.out) == {"file": str(tmp_path / "v.parquet"), "items": 2, "dimensions": 26}
+        assert pl.read_parquet(tmp_path / "v.parquet")["vector"].to_numpy()[:, :2].tolist() == [[2, 1], [0, 2]]
+
+    def test_no_encoder_is_one_line_that_says_what_to_install(self, cli, titles, tmp_path, monkeypatch):
+        from multimargin.texts import encoders
+
+        monkeypatch.setattr(encoders, "PACKAGED", "no_such_package")
+        result = cli("data", "embed", titles, "-o", tmp_path / "v.parquet")
+        assert (result.code, result.out) == (2, "")
+        assert result.err.count("\n") == 1
+        assert "pip install 'multimargin[text]'" in result.err
+        assert not (tmp_path / "v.parquet").exists()
+
+    def test_a_broken_table_is_one_line(self, cli, titles, tmp_path):
+        result = cli("data", "embed", titles, "-o", tmp_path / "v.parquet", "--text", "no")
+        assert result.code == 2
+        assert result.err.startswith(f"error: {titles}: text must name a column; there is no 'no'. The columns there:")

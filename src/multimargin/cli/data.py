@@ -10,7 +10,9 @@ import typer
 from multimargin.cli import output
 from multimargin.errors import DataError
 
-app = typer.Typer(help="Fetch known data sets; check and describe files of your own; embed titles.", no_args_is_help=False)
+app = typer.Typer(
+    help="Fetch known data sets; check and describe files of your own; embed titles.", no_args_is_help=False
+)
 
 PathArgument = Annotated[Path, typer.Argument(metavar="PATH", help="A file, or a folder of one log or of parts.")]
 UserOption = Annotated[str | None, typer.Option(metavar="COLUMN", help="Users: a name, or a position from 0.")]

@@ -57,10 +57,7 @@ def read_item_vectors(given: Any, items: Vocabulary) -> NDArray[np.float32]:
         PlacedError: there is no such file, or it does not hold vectors.
         ArgumentError: not one vector for each item, none at all for these items, or one that is not finite.
     """
-    if isinstance(given, (str, Path)):
-        values = _read(must_exist(Path(given)), items)
-    else:
-        values = np.asarray(given)
+    values = _read(must_exist(Path(given)), items) if isinstance(given, (str, Path)) else np.asarray(given)
     if values.ndim != 2 or len(values) != len(items):
         checks.fail("item_vectors", f"be one row for each of {len(items)} items", values.shape)
     if not np.isfinite(values).all():

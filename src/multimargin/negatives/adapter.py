@@ -35,20 +35,21 @@ def collaborative_vectors(train: Interactions, rank: int) -> NDArray[np.float32]
 def adapted(texts: NDArray[np.float32], train: Interactions, rank: int) -> NDArray[np.float32]:
     r"""Return (I, rank or fewer) vectors of length 1: what a linear map of ``texts`` (I, T) tells of behaviour.
 
-    .. math:: W = \arg\min_W \sum_{i : c_i > 0} c_i \, |W^\top (x_i - \bar x) - (y_i - \bar y)|^2 + \lambda |W|^2
+    .. math:: a_i = W^\top (x_i - \bar x), \qquad
+              W = \arg\min_W \sum_i c_i \, |W^\top (x_i - \bar x) - (y_i - \bar y)|^2 + \lambda |W|^2
 
     :math:`y_i` are ``collaborative_vectors``, weighted by the item's count :math:`c_i`, since more interactions say
-    more; means are weighted alike. The ridge :math:`\lambda` is the one of fifteen with the least error of an item that
-    is left out (exact, from one eigendecomposition), so that nothing is to be set. Items without interactions are
-    mapped too; one whose vector is 0, because it has no text, stays at 0.
+    more; means are weighted alike, and left out of :math:`a`, where all items would share them. The ridge
+    :math:`\lambda` is the one of fifteen with the least error of an item that is left out (exact, from one
+    eigendecomposition), so that nothing is to be set. Items without interactions are mapped too; one whose vector is 0,
+    because it has no text, stays at 0.
     """
-    goal = collaborative_vectors(train, rank)
+    behaviour = collaborative_vectors(train, rank)
     weight = train.item_counts / max(len(train), 1)  # (I,)
-    means = weight @ texts, weight @ goal
-    given, goal = texts - means[0], goal - means[1]
+    centred, goal = texts - weight @ texts, behaviour - weight @ behaviour
     root = np.sqrt(weight)[:, None]
-    values, vectors = np.linalg.eigh(((given * root).T @ (given * root)).astype(np.float64))
-    given = given @ vectors  # (I, T), in the eigenvectors' directions
+    values, vectors = np.linalg.eigh(((centred * root).T @ (centred * root)).astype(np.float64))
+    given = centred @ vectors  # (I, T), in the eigenvectors' directions
     cross = (given * weight[:, None]).T @ goal  # (T, rank)
     scale = max(values.mean(), 1e-12)
 
@@ -59,6 +60,5 @@ def adapted(texts: NDArray[np.float32], train: Interactions, rank: int) -> NDArr
         return float(weight @ ((rest / np.maximum(1 - leverage, 1e-6)[:, None]) ** 2).sum(axis=1))
 
     ridge = min(_RIDGES, key=left_out)
-    result = given @ (cross / (np.maximum(values, 0) + ridge * scale)[:, None]) + means[1]
+    result = given @ (cross / (np.maximum(values, 0) + ridge * scale)[:, None])
     return unit(np.where(texts.any(axis=1, keepdims=True), result, 0.0))
-

@@ -10,6 +10,8 @@ from multimargin import checks
 from multimargin.data.interactions import Interactions
 from multimargin.errors import NoNegativesError
 
+_TABLE = 1 << 22  # bytes of a table of users and items that costs less than searches do
+
 
 def require_users(users: NDArray[np.int64], train: Interactions) -> None:
     """Raise unless every user index exists."""
@@ -28,6 +30,11 @@ def nothing_left(user: int, train: Interactions, got: str) -> Never:
 def has_seen(users: NDArray[np.int64], index: NDArray[np.int64], train: Interactions) -> Bool[np.ndarray, "B N"]:
     """Return (B, N) whether each user has each of their items (B, N)."""
     rows, seen = seen_pairs(users, train.indptr, train.indices)
+    if len(users) * train.n_items <= _TABLE:
+        table = np.zeros((len(users), train.n_items), dtype=bool)
+        table[rows, seen] = True
+        looked_up: NDArray[np.bool_] = np.take_along_axis(table, index, axis=1)
+        return looked_up
     known = np.append(rows * np.int64(train.n_items) + seen, np.iinfo(np.int64).max)  # increasing
     asked = np.arange(len(users))[:, None] * np.int64(train.n_items) + index
     result: NDArray[np.bool_] = known[np.searchsorted(known, asked)] == asked

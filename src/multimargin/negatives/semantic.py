@@ -54,8 +54,9 @@ class SemanticNegatives(NegativeSampler):
     Source:
         Zhao et al. 2025, arXiv 2504.04726 (HNLMRec); user683/HNLMRec @80536a4.
     Differs:
-        no language model writes negatives: they are items, found by vectors of their texts. Its code adds 1e-4 to 1e-2
-        of an LLM's vector, by an adapter it never trains, to a drawn item's. Draws, band, adapter and defaults are ours.
+        no language model writes negatives: they are items, found by vectors of their texts. Its code adds an LLM's
+        vector, by an adapter it never trains, times 1e-4 to 1e-2, to a drawn item's. Draws, band, adapter and defaults
+        are ours.
     Example:
         >>> from multimargin.data.vocabulary import Vocabulary
         >>> pairs = np.array([[0, 0], [1, 3], [1, 2]])
@@ -75,7 +76,7 @@ class SemanticNegatives(NegativeSampler):
         nearest: int = 50,
         skipped: int = 10,
         temperature: float = 0.1,
-        rank: int = 64,
+        rank: int = 32,
         exclude_seen: bool = True,
     ):
         self._given = item_vectors

@@ -24,9 +24,7 @@ def unit(vectors: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
     return result
 
 
-def neighbours(
-    vectors: NDArray[np.float32], skipped: int, kept: int
-) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+def neighbours(vectors: NDArray[np.float32], skipped: int, kept: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
     """Return each row's neighbours after the ``skipped`` nearest ones, (I, kept), and the products with them.
 
     Nearest first, itself left out; of equals, the one of lower index first. I**2 products, never held all at once.

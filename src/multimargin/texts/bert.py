@@ -74,7 +74,8 @@ class BertEncoder:
 
     def _layer(self, name: str, states: Tensor, mask: Tensor) -> Tensor:
         parts = [self._linear(f"{name}attention.self.{part}", states) for part in ("query", "key", "value")]
-        query, key, value = (part.unflatten(-1, (self._heads, -1)).transpose(1, 2) for part in parts)  # (B, H, L, D/H)
+        heads = (*states.shape[:2], self._heads, -1)
+        query, key, value = (part.reshape(heads).transpose(1, 2) for part in parts)  # (B, H, L, D/H)
         mixed = scaled_dot_product_attention(query, key, value, attn_mask=mask[:, None, None, :])
         mixed = self._linear(f"{name}attention.output.dense", mixed.transpose(1, 2).flatten(2))
         states = self._norm(f"{name}attention.output.LayerNorm", mixed + states)

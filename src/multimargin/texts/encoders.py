@@ -38,10 +38,10 @@ def find_encoder(encoder: str | Path | Encode | None = None) -> Encode:
     folder = Path(encoder)
     if folder.is_dir():
         return _of_folder(folder)
-    if ":" in str(encoder):
-        return _imported(str(encoder))
-    way_out = f"{_INSTALL}, which is taken where none is named."
-    checks.fail("encoder", "be the folder of a model, or package.module:name", str(encoder), way_out)
+    if ":" not in str(encoder):
+        way_out = f"{_INSTALL}, which is taken where none is named."
+        checks.fail("encoder", "be the folder of a model, or package.module:name", str(encoder), way_out)
+    return _imported(str(encoder))
 
 
 def _packaged() -> Path:

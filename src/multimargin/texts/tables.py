@@ -31,21 +31,22 @@ def read_texts(
     """
     path = must_exist(Path(path))
     frame = _read(path, separator)
-    columns = [_column(path, frame, item, "item", [each for each in frame.columns if role_of(each) == "item"][:1])]
+    usual = [each for each in frame.columns if role_of(each) == "item"]
+    ids = frame[_column(path, frame, item, "item", usual)]
     by_name = {normalise(each): each for each in reversed(frame.columns)}
-    usual = [by_name[each] for each in TITLES if each in by_name][:1]
-    columns += [_column(path, frame, each, "text", usual) for each in (text or [None])]
-    ids = frame[columns[0]]
+    usual = [by_name[each] for each in TITLES if each in by_name]
+    wanted: Sequence[str | None] = text or [None]
+    columns = [_column(path, frame, each, "text", usual) for each in wanted]
     ids = ids if ids.dtype.is_integer() else ids.cast(pl.String)
     lost = ids.is_null() | ids.cast(pl.String).is_in(MISSING)
     for wrong, rule in ((lost, "have an id"), (ids.is_duplicated() & ~lost, "have an id of its own")):
         if (row := wrong.arg_max()) is not None and wrong[row]:
             where, what = f"{path}, row {row + 1} below the header", f"an item must {rule}; got {ids[row]!r}"
             raise PlacedError(where, what, "Mend or delete that row.")
-    parts = frame.select(pl.col(each).cast(pl.String).fill_null("") for each in dict.fromkeys(columns[1:]))
+    parts = frame.select(pl.col(each).cast(pl.String).fill_null("") for each in dict.fromkeys(columns))
     texts = parts.select(pl.concat_str(pl.all(), separator=" ").str.strip_chars()).to_series()
     if not (texts != "").any():
-        raise PlacedError(str(path), f"{', '.join(columns[1:])} must hold texts; all are empty", "Name other columns.")
+        raise PlacedError(str(path), f"{', '.join(columns)} must hold texts; all are empty", "Name other columns.")
     return ids, texts.to_list()
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
+from multimargin.data.vocabulary import Vocabulary
 from multimargin.errors import ArgumentError, NoNegativesError
 from multimargin.negatives import ClusteredNegatives
 from multimargin.negatives.clusters import ItemClusters
@@ -138,7 +139,7 @@ def test_seen_items_are_masked_or_not(small):
 
 
 def test_lengths_become_one():
-    found = read_vectors([[3.0, 4.0], [0.0, 0.0]], 2)
+    found = read_vectors([[3.0, 4.0], [0.0, 0.0]], Vocabulary.range(2))
     np.testing.assert_allclose(found, [[0.6, 0.8], [0.0, 0.0]], rtol=1e-6)
     assert found.dtype == np.float32
 
@@ -150,8 +151,11 @@ def test_lengths_become_one():
         (lambda: ClusteredNegatives(fine=1), "fine must be 2 or more"),
         (lambda: ClusteredNegatives(hard=1.1), "hard must be at least 0 and at most 1"),
         (lambda: ClusteredNegatives(temperature=0.0), "temperature must be above 0"),
-        (lambda: read_vectors(np.ones((3, 2)), 4), "item_vectors must be one row for each of 4 items"),
-        (lambda: read_vectors(np.full((3, 2), np.nan), 3), "item_vectors must be finite"),
+        (
+            lambda: read_vectors(np.ones((3, 2)), Vocabulary.range(4)),
+            "item_vectors must be one row for each of 4 items",
+        ),
+        (lambda: read_vectors(np.full((3, 2), np.nan), Vocabulary.range(3)), "item_vectors must be finite"),
     ],
 )
 def test_broken_arguments_are_named(make, message):
