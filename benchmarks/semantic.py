@@ -23,10 +23,9 @@ VECTORS = "negatives.item_vectors="  # the path is put behind it
 SAMPLERS = {
     "uniform": ["negatives=uniform", SEEN],
     "popularity": ["negatives=popularity", SEEN],
-    "dynamic (DNS)": ["negatives=dynamic"],
     "semantic": ["negatives=semantic", VECTORS],
-    "semantic, a quarter hard": ["negatives=semantic", VECTORS, "negatives.hard=0.25"],
-    "semantic, wide band": ["negatives=semantic", VECTORS, "negatives.nearest=200", "negatives.skipped=50"],
+    "semantic, half hard": ["negatives=semantic", VECTORS, "negatives.hard=0.5"],
+    "semantic, near": ["negatives=semantic", VECTORS, "negatives.nearest=50", "negatives.skipped=10"],
     "semantic, no adapter": ["negatives=semantic", VECTORS, "negatives.rank=0"],
     "behaviour, no texts": ["negatives=semantic"],
 }

@@ -28,8 +28,8 @@ class WordPieces:
     Differs:
         control characters that are not white space are dropped by their category alone.
     Example:
-        >>> names = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "toy", "story", "##s", "!"]
-        >>> tokens, mask = WordPieces({name: k for k, name in enumerate(names)})(["Toy Storys!", "Heat"])
+        >>> names = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "toy", "st", "##ory", "!"]
+        >>> tokens, mask = WordPieces({name: k for k, name in enumerate(names)})(["Toy Story!", "Heat"])
         >>> tokens.tolist(), mask.sum(axis=1).tolist()
         ([[2, 4, 5, 6, 7, 3], [2, 1, 3, 0, 0, 0]], [6, 3])
     """

@@ -180,14 +180,14 @@ class TestDraws:
         points = vectors(small.n_items)
         users, positives = np.array([5, 2]), np.array([0, 7])
         for rank, expected in ((0, points), (3, adapted(points, small, 3))):
-            sampler = built(small, points, nearest=4, skipped=1, rank=rank)
+            sampler = built(small, points, hard=0.5, nearest=4, skipped=1, rank=rank)
             by_hand = [
                 law_by_hand(small, expected, u, i, 0.5, 4, 1, 0.1) for u, i in zip(users, positives, strict=True)
             ]
             np.testing.assert_allclose(sampler.probabilities(users, positives=positives), by_hand, atol=1e-4)
 
     def test_without_vectors_behaviour_stands_in(self, small):
-        sampler = built(small, nearest=4, skipped=1, rank=3)
+        sampler = built(small, hard=0.5, nearest=4, skipped=1, rank=3)
         by_hand = law_by_hand(small, collaborative_vectors(small, 3), 5, 2, 0.5, 4, 1, 0.1)
         np.testing.assert_allclose(sampler.probabilities(np.array([5]), positives=np.array([2]))[0], by_hand, atol=1e-5)
 
