@@ -30,7 +30,7 @@ if TYPE_CHECKING:
         read_parts,
     )
     from multimargin.data.synthetic import make_synthetic
-    from multimargin.encoders import MF, Encoder
+    from multimargin.encoders import MF, Encoder, SimpleX
     from multimargin.evaluate import Evaluation, Evaluator, evaluate
     from multimargin.kernels.sampled_scores import sampled_scores
     from multimargin.losses import (
@@ -185,6 +185,7 @@ __all__ = [
     "SharedNegatives",
     "SigmoidCrossEntropyLoss",
     "SimCELoss",
+    "SimpleX",
     "SoftContrastiveLoss",
     "Split",
     "Statistics",
@@ -209,7 +210,7 @@ __all__ = [
 _HOMES = {
     "data": ["ByTime", "Interactions", "LeaveLastOut", "RandomPerUser", "Split", "Vocabulary", "k_core", "read_parts"],
     "data.synthetic": ["make_synthetic"],
-    "encoders": ["Encoder", "MF"],
+    "encoders": ["Encoder", "MF", "SimpleX"],
     "evaluate": ["Evaluation", "Evaluator", "evaluate"],
     "kernels.sampled_scores": ["sampled_scores"],
     "losses": [

@@ -1,18 +1,18 @@
-"""What holds for every loss and every sampler once it is in the one loop, found by itself."""
+"""What holds for every loss, sampler and encoder once it is in the one loop, found by itself."""
 
 import pytest
 import torch
 from plain_training import random_interactions
 
-from multimargin.encoders import MF
+from multimargin.encoders import ENCODERS
 from multimargin.losses import LOSSES
 from multimargin.negatives import NEGATIVES
 from multimargin.train import loop
 from multimargin.train.loop import Trainer
 
 
-def fit(run=None, *, loss="bpr", negatives="uniform", epochs=4, resume=False):
-    encoder = MF(8, init_std=0.3)
+def fit(run=None, *, encoder="mf", loss="bpr", negatives="uniform", epochs=4, resume=False):
+    encoder = ENCODERS[encoder](8, init_std=0.3)
     trainer = Trainer(n_negatives=6, batch_size=48, learning_rate=0.02, epochs=epochs, device="cpu", seed=3)
     training = trainer.fit(
         random_interactions(), encoder=encoder, loss=LOSSES[loss](), negatives=NEGATIVES[negatives](), run=run,
@@ -23,7 +23,11 @@ def fit(run=None, *, loss="bpr", negatives="uniform", epochs=4, resume=False):
 
 @pytest.mark.parametrize(
     "axes",
-    [*({"loss": name} for name in LOSSES), *({"negatives": name} for name in NEGATIVES)],
+    [
+        *({"loss": name} for name in LOSSES),
+        *({"negatives": name} for name in NEGATIVES),
+        *({"encoder": name} for name in ENCODERS),
+    ],
     ids=lambda axes: "-".join(axes.values()),
 )
 def test_resumed_equals_uninterrupted(axes, tmp_path, monkeypatch):

@@ -2,7 +2,8 @@
 
 from multimargin.encoders.base import Encoder
 from multimargin.encoders.mf import MF
+from multimargin.encoders.simplex import SimpleX
 
-__all__ = ["ENCODERS", "Encoder", "MF"]
+__all__ = ["ENCODERS", "MF", "Encoder", "SimpleX"]
 
-ENCODERS: dict[str, type[Encoder]] = {"mf": MF}
+ENCODERS: dict[str, type[Encoder]] = {"mf": MF, "simplex": SimpleX}

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -34,10 +34,10 @@ class Encoder(nn.Module, ABC):
     """
 
     similarity: Similarity
-    is_table: ClassVar[bool] = False
-    encodes_batches: ClassVar[bool] = False
-    items_are_table: ClassVar[bool] = False
-    by_user: ClassVar[bool] = False
+    is_table: bool = False
+    encodes_batches: bool = False
+    items_are_table: bool = False
+    by_user: bool = False
 
     @abstractmethod
     def build(self, train: Interactions, *, rng: np.random.Generator) -> None:

@@ -42,14 +42,16 @@ class MF(Encoder):
 
     def build(self, train: Interactions, *, rng: np.random.Generator) -> None:
         """Create both tables, users first, from ``rng``."""
-        self.user_table = self._table(train.n_users, rng)
-        self.item_table = self._table(train.n_items, rng)
-
-    def _table(self, rows: int, rng: np.random.Generator) -> nn.Parameter:
-        values = rng.standard_normal((rows, self.embedding_dim), dtype=np.float32)
-        values *= np.float32(self.init_std)
-        return nn.Parameter(torch.from_numpy(values))
+        self.user_table = normal_table(train.n_users, self.embedding_dim, self.init_std, rng)
+        self.item_table = normal_table(train.n_items, self.embedding_dim, self.init_std, rng)
 
     def tables(self) -> tuple[Float[Tensor, "U D"], Float[Tensor, "I D"]]:
         """Return the parameters themselves."""
         return self.user_table, self.item_table
+
+
+def normal_table(rows: int, dim: int, std: float, rng: np.random.Generator) -> nn.Parameter:
+    """Return a parameter (rows, dim) of N(0, std**2) entries, float32."""
+    values = rng.standard_normal((rows, dim), dtype=np.float32)
+    values *= np.float32(std)
+    return nn.Parameter(torch.from_numpy(values))

@@ -90,6 +90,10 @@ class LazyAdam(torch.optim.Optimizer):
     def catch_up(self, table: Tensor, rows: Int[Tensor, " n"]) -> None:
         """Bring ``rows`` of ``table`` (repeats allowed) up to date before they are read."""
         if table in self._tables:
+            if len(rows) > len(table) // 4:  # most are listed more than once
+                listed = torch.zeros(len(table), dtype=torch.bool, device=table.device)
+                listed[rows] = True
+                rows = listed.nonzero()[:, 0]
             implementation(table).catch_up(table, self._tables[table], self.schedule, rows)
 
     @torch.no_grad()

@@ -370,7 +370,8 @@ def clip_global_norm(parameters: list[Tensor], bound: float) -> None:
         values.append(gradient)
     if not values:
         return
-    total = torch.stack([value.double().square().sum() for value in values]).sum().sqrt()
+    norms = [torch.linalg.vector_norm(value, dtype=torch.float64) for value in values]
+    total = torch.linalg.vector_norm(torch.stack(norms))
     factor = (bound / (total + 1e-6)).clamp(max=1.0)
     for value in values:
         value.mul_(factor.to(value.dtype))

@@ -17,6 +17,7 @@ from multimargin.recipes.recipe import FOLDER, Recipe, describe, recipe_names, s
 PUBLISHED = [
     f"{data}-mf-{loss}-{n}" for data in ("gowalla", "yelp2018") for loss in ("mml", "ccl") for n in (10, 100, 800)
 ]
+SIMPLEX = {"gowalla-simplex-ccl-2000": (0.8, 250.0, 1e-7), "yelp2018-simplex-ccl-1000": (1.0, 150.0, 1e-8)}
 ULTRAGCN = {"neg_weight": 300.0, "neighbour_weight": 5e-4, "n_neighbours": 10}
 BASELINES = {
     "gowalla-mf-bpr-1": (BPRLoss, {}, 2048, 1e-8),
@@ -44,7 +45,7 @@ BASELINES = {
 
 def test_published_settings_are_shipped():
     ours = {"demo", "mf-mml", "gowalla-fast", "gowalla-mf-mml-all", "yelp2018-mf-mml-all"}
-    assert set(PUBLISHED) | set(BASELINES) | ours == set(recipe_names())
+    assert set(PUBLISHED) | set(SIMPLEX) | set(BASELINES) | ours == set(recipe_names())
 
 
 @pytest.mark.parametrize("name", recipe_names())
@@ -72,6 +73,15 @@ def test_all_negatives_are_the_published_setting_but_for_what_is_said(data):
     published, everything = (Recipe.load(f"{data}-mf-mml-{n}") for n in ("800", "all"))
     assert everything.differences(published) == expected
     assert everything.values["n_negatives"] is None
+
+
+@pytest.mark.parametrize("name", sorted(SIMPLEX))
+def test_settings_of_simplex(name):
+    values = Recipe.load(name).values
+    assert values["n_negatives"] == int(name.rpartition("-")[2])
+    found = values["encoder"]["gamma"], values["loss"]["neg_weight"], values["weight_decay"]
+    assert found == SIMPLEX[name]
+    assert (values["protocol"], values["learning_rate"], values["loss"]["margin"]) == ("paper", 1e-4, 0.9)
 
 
 @pytest.mark.parametrize("name", sorted(BASELINES))
