@@ -31,8 +31,9 @@ class SemanticNegatives(NegativeSampler):
     a false negative: skip it, raise the temperature, or filter by ``RankFilteredNegatives(law=...)``. A user who has
     all of :math:`M_i` gets uniform draws. ``InterpolatedNegatives(law=...)`` mixes vectors rather than draws.
 
-    Before training I**2 products of ``rank`` (some ten seconds for 40,000 items, hours for millions), then ``nearest``
-    look-ups a row and some 100 ns a draw. Holds 8 bytes times I times ``nearest``.
+    Before training I**2 products of ``rank`` (some twenty seconds for 40,000 items, hours for millions). Then some 10
+    microseconds a row whatever N is, twice that where a batch's users times I exceed 2**22, and a few hundred ns a
+    draw: more than scoring it costs with 64 dimensions. Holds 8 bytes times I times ``nearest``.
 
     Args:
         item_vectors: (I, any) of any text encoder: a ``.parquet`` file by id, as ``multimargin data embed`` writes it,

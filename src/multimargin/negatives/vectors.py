@@ -9,7 +9,7 @@ from multimargin.data.item_vectors import read_item_vectors
 from multimargin.data.vocabulary import Vocabulary
 
 _ROUNDS = 10
-_BLOCK = 1 << 24  # similarities that are held at a time
+_BLOCK = 1 << 19  # similarities that are held at a time: what lies in a cache is sorted three times as fast
 
 
 def read_vectors(given: Any, items: Vocabulary) -> NDArray[np.float32]:
