@@ -285,10 +285,13 @@ def global_top_k(pos, negs, temperature, weight_temperature, rate, users, statis
 def adversarial_softmax(
     pos, negs, temperature, neg_weight, adversary_dim, adversary_rate, users, negatives, statistics
 ):
-    """AdvInfoNCE @e7c0416: the adversary's tables are 0.1 times normal draws of generator 0, users first."""
+    """AdvInfoNCE @abaa0f3: the adversary's tables are Xavier's normal draws of generator 0, users first."""
     rng = np.random.default_rng(0)
     tables = [
-        [[float(value) * 0.1 for value in row] for row in rng.standard_normal((n, adversary_dim), dtype=np.float32)]
+        [
+            [float(value) * math.sqrt(2 / (n + adversary_dim)) for value in row]
+            for row in rng.standard_normal((n, adversary_dim), dtype=np.float32)
+        ]
         for n in (statistics["n_users"], statistics["n_items"])
     ]
     total = 0.0
@@ -301,7 +304,7 @@ def adversarial_softmax(
 
 
 def partial_auc(pos, negs, positive_share, negative_share):
-    """IR-Benchmark @1dd8de9, optim_LLPAUC, at its starting values a 1, b 0, s 0.5, gamma 0, theta 0.5."""
+    """swt-user/LLPAUC @e2d9e22, "TP_Point_TP", at its starting values a 1, b 0, s 0.5, gamma 0, theta 0.5."""
 
     def soft(value):
         return math.log(1 + math.exp(5 * value)) / 5

@@ -13,6 +13,7 @@ from multimargin.losses.base import Loss, ascend, at_least_float32, handed
 from multimargin.losses.facts import Statistics
 from multimargin.losses.indexed_products import indexed_products
 
+_AHEAD = 3  # epochs by which the first turn of the adversary comes early, as published
 
 class AdversarialSoftmaxLoss(Loss):
     r"""Softmax loss whose negatives get the weights that cost most, as far as an adversary of two embedding tables can
@@ -23,8 +24,8 @@ class AdversarialSoftmaxLoss(Loss):
         p_{bn} = \frac{e^{a_u^\top a_{n}}}{\sum_m e^{a_u^\top a_{m}}}
 
     :math:`s_b` is ``pos_scores``, :math:`s_{bn}` ``neg_scores``, :math:`\tau` ``temperature``, :math:`w_-`
-    ``neg_weight``; the adversary's vectors :math:`a` climb in a few epochs and rest in the others. Weights over a row
-    sum to 1; mean over the batch.
+    ``neg_weight``; the adversary's vectors :math:`a` climb in a few epochs (2, 7, 12, ... where every fifth is one,
+    counted from 0) and rest in the others. Weights over a row sum to 1; mean over the batch.
 
     Args:
         temperature: what scores are divided by, above 0.
@@ -41,18 +42,18 @@ class AdversarialSoftmaxLoss(Loss):
     Relations:
         ``SampledSoftmaxLoss`` while the adversary's vectors are 0, and nearly so before it first climbs.
     Source:
-        Zhang et al. 2023, arXiv 2310.18700; LehengTHU/AdvInfoNCE @e7c0416 (interval 5, 7 rounds, k_neg 64, N 128).
+        Zhang et al. 2023, arXiv 2310.18700; LehengTHU/AdvInfoNCE @abaa0f3 (interval 5, 7 rounds, k_neg 64, N 128).
     Differs:
-        from the code: in the adversary's epochs the encoder goes on learning, where the code's port in IR-Benchmark
-        stops it; its L2 is the optimiser's ``weight_decay``, where one of the code's terms is a power of the norm by
-        mistake; its vectors start at N(0, 0.01) each entry.
+        from the code, where the adversary climbs in a pass over the data of its own, just before such an epoch and with
+        the encoder at rest: here in the epoch itself, while the encoder learns, at half the cost. L2 is the optimiser's
+        ``weight_decay``; of the code's terms one is a power of the norm, and the adversary's is the encoder's instead.
     Example:
         >>> from multimargin.losses.facts import Statistics
         >>> loss = AdversarialSoftmaxLoss(0.5, neg_weight=2.0)
         >>> loss.prepare(Statistics(2, 9, np.array([0, 1]), np.array([3, 4])), rng=np.random.default_rng(0))
         >>> scores, drawn = (torch.tensor([0.8]), torch.tensor([[0.3, -0.2]])), torch.tensor([[5, 6]])
         >>> print(f"{loss(*scores, users=torch.tensor([1]), negatives=drawn).item():.3f}")
-        0.411
+        0.417
     """
 
     needs = frozenset({"users", "negatives"})
@@ -79,11 +80,12 @@ class AdversarialSoftmaxLoss(Loss):
         self._ready = self._climbs = False
 
     def prepare(self, statistics: Statistics, *, rng: np.random.Generator) -> None:
-        """Make the adversary's tables."""
+        """Make the adversary's tables, by Xavier's normal law, as published."""
         # Adam moves an entry by the learning rate whatever its gradient: divided by the rate here, multiplied below
         for name, rows in (("user_adversary", statistics.n_users), ("item_adversary", statistics.n_items)):
-            values = rng.standard_normal((rows, self.adversary_dim), dtype=np.float32) * np.float32(0.1)
-            setattr(self, name, nn.Parameter(torch.from_numpy(values / np.float32(self.adversary_rate))))
+            values = rng.standard_normal((rows, self.adversary_dim), dtype=np.float32)
+            spread = math.sqrt(2 / (rows + self.adversary_dim)) / self.adversary_rate
+            setattr(self, name, nn.Parameter(torch.from_numpy(values * np.float32(spread))))
         self._ready = True
 
     def start_epoch(
@@ -94,7 +96,8 @@ class AdversarialSoftmaxLoss(Loss):
         item_vectors: Float[Tensor, "I D"] | None = None,  # noqa: ARG002
     ) -> None:
         """Say whether the adversary climbs in this epoch."""
-        turn, rest = divmod(epoch, self.adversary_every)
+        turn, rest = divmod(epoch + _AHEAD, self.adversary_every)
+        turn -= _AHEAD // self.adversary_every  # what would be before the second epoch is none
         self._climbs = rest == 0 and 1 <= turn <= self.adversary_rounds
 
     def forward(

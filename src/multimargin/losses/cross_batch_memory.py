@@ -39,10 +39,11 @@ class CrossBatchMemoryLoss(Loss):
         deep contrastive learning with embedding memory", arXiv 2103.14003, whose weights are of this kind.
     Differs:
         from the code: ids are remembered and their vectors read anew, so that they are never stale, nothing has to warm
-        up, and gradients reach them; a row's own item is left out by its index, not by a score below 1 - 1e-5; means
-        for sums; a queue that is a circle. Of 2103.14003 there is no code: its text finds that hard negatives matter,
-        weights of positives do not, and that a momentum encoder should feed the memory; fresh vectors stand for that
-        encoder.
+        up, and gradients reach them. A queue of vectors saves encoding the memory again, which images need: here a
+        table or a graph has the vectors at hand, and an encoder of batches encodes each remembered item once a step. A
+        row's own item is left out by its index, not by a score below 1 - 1e-5; means for sums; a queue that is a
+        circle. Of 2103.14003 there is no code: its abstract finds that hard negatives matter and weights of positives
+        do not, and uses a momentum encoder for the memory; fresh vectors stand for that encoder.
     Example:
         >>> loss = CrossBatchMemoryLoss(0.1, neg_weight=2.0, memory_size=2)
         >>> scores = torch.tensor([0.8]), torch.tensor([[0.3, -0.2]])

@@ -41,7 +41,9 @@ class GraphConstraintLoss(Loss):
     Relations:
         with weights (1, 0, 1, 0) and no neighbours, sigmoid cross-entropy.
     Source:
-        Mao et al. 2021, arXiv 2110.15114; xue-pai/UltraGCN @b220010.
+        Mao et al. 2021, arXiv 2110.15114; xue-pai/UltraGCN @b220010, the same as reczoo/RecZoo @74f8427,
+        ``matching/gnn/UltraGCN/main.py`` (omega there: ``get_ii_constraint_mat``, on row and column sums of G with its
+        diagonal; each user is pulled to each neighbour by omega alone, without the weight of the positive).
     Differs:
         from the code: mean over the batch for its sum (its L2 and learning rate mean something else then; Adam's step
         does not), and L2 is the optimiser's ``weight_decay``. An item counts itself as one of its neighbours, as there.

@@ -22,8 +22,9 @@ class PartialAUCLoss(Loss):
 
     :math:`y = \sigma(s)` of ``pos_scores`` and ``neg_scores``, :math:`r(x) = \log(1 + e^{\kappa x})/\kappa` with
     :math:`\kappa = 5`, :math:`\alpha` ``positive_share``, :math:`\beta` ``negative_share``. The numbers :math:`a, b,
-    s_-, \theta` descend with the encoder, :math:`s_+, \gamma` climb; they are learnt. Mean over negatives and the
-    batch. Meant for unbounded scores (``similarity="dot"``).
+    s_-, \theta` descend with the encoder, :math:`s_+, \gamma` climb; they are learnt, within bounds: a, b in [0, 1],
+    :math:`s_+` in [-1, 4], :math:`s_-` in [0, 5], :math:`\gamma` in [-1, 1], :math:`\theta` 0 or more. Mean over
+    negatives and the batch. Meant for unbounded scores (``similarity="dot"``).
 
     Args:
         positive_share: of the positives, the best, that count, in (0, 1].
@@ -37,12 +38,12 @@ class PartialAUCLoss(Loss):
     Relations:
         none: its value is that of a game, and may be negative.
     Source:
-        Shi et al. 2024, arXiv 2403.00844; Tiny-Snow/IR-Benchmark @1dd8de9, ``optim_LLPAUC.py``.
+        Shi et al. 2024, arXiv 2403.00844; swt-user/LLPAUC @e2d9e22, ``recbole/model/loss.py`` and
+        ``recbole/trainer/trainer.py`` (start, bounds, signs and the doubled rate of s+, s- and gamma).
     Differs:
-        from the code, which descends in all of the numbers and says that climbing failed: the derivation is a maximum
-        over s+ and gamma, and they climb here (what that does on made-up data: ``docs/decisions.md``). Bounds
-        are those of the code, a, b in [0, 1], s+ in [-1, 4], s- in [0, 5], gamma in [max(-a, b - 1), 1], and so is the
-        doubled rate of s+, s- and gamma.
+        from the authors' code, which clips the numbers where they are used, so that one beyond its bound has no
+        gradient any more: here the number itself is held. Their code turns the gradients of s+ and gamma round, as
+        here; the port in Tiny-Snow/IR-Benchmark @1dd8de9 descends in everything and lets theta become negative.
     Example:
         >>> loss = PartialAUCLoss(0.5, 0.5)
         >>> print(f"{loss(torch.tensor([0.8]), torch.tensor([[0.3, -0.2]])).item():.6f}")
@@ -89,7 +90,9 @@ class PartialAUCLoss(Loss):
         self.b.clamp_(0, 1)
         self.half_s_pos.clamp_(-0.5, 2)
         self.half_s_neg.clamp_(0, 2.5)
-        self.half_gamma.copy_(torch.maximum(self.half_gamma, torch.maximum(-self.a, self.b - 1) / 2).clamp(max=0.5))
+        self.half_gamma.clamp_(-0.5, 0.5)
+        self.theta_a.clamp_(min=0)
+        self.theta_b.clamp_(min=0)
 
     def extra_repr(self) -> str:
         """Return the arguments, for ``repr``."""

@@ -29,10 +29,10 @@ class SimCELoss(Loss):
     Relations:
         ``PairwiseMarginLoss`` on the hardest negative; what ``KPairBPRLoss`` tends to when scores grow.
     Source:
-        Yang et al. 2024, arXiv 2406.16170; formula and defaults from the authors' README, their code was not available.
+        Yang et al. 2024, arXiv 2406.16170; the PyTorch listing in the authors' README (margin 5, mean over the batch).
     Differs:
-        the bound on the sampled softmax has constants (log N) besides the maximum: they move the margin only and are
-        left out, as in the README; whether the paper keeps them could not be checked.
+        none known. The bound that the paper starts from, log(1 + N e^max) <= log(1 + N) + max for a positive maximum,
+        has a log N: it moves the margin only, the listing has none, and so ``margin`` stands for both.
     Example:
         >>> import torch
         >>> print(f"{SimCELoss(1.0)(torch.tensor([0.8]), torch.tensor([[0.3, -0.4]])).item():.6f}")

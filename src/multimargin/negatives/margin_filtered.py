@@ -31,7 +31,9 @@ class MarginFilteredNegatives(NegativeSampler):
         Qu et al. 2021, arXiv 2010.08191, section 4.2 (denoised negatives); Moreira et al. 2024, arXiv 2407.15831
         (NV-Retriever: "TopK-MarginPos").
     Differs:
-        from both: the model at this step in place of a trained teacher.
+        from both: the model at this step in place of a trained teacher. RocketQA's threshold is a number, the same for
+        all positives; NV-Retriever's other filter, "TopK-PercPos", takes a share of the positive's score, which means
+        nothing for scores of either sign, and is left out.
     Example:
         >>> from multimargin.data.vocabulary import Vocabulary
         >>> pairs = np.array([[0, 0], [1, 2]])

@@ -36,7 +36,8 @@ class MemoryNegatives(NegativeSampler):
         Wang et al. 2020, arXiv 1912.06798 (XBM); msight-tech/research-xbm @223ecdc (8192); for recommendation Wang,
         Zhu, He 2021, arXiv 2110.15154 (CBNS).
     Differs:
-        from both: items whose rows are read again for stored vectors; the queue is circular, and no warm-up is needed.
+        from both: items whose rows are read again for stored vectors, which are as good only once they change little
+        (CBNS warms up with in-batch negatives for that reason); the queue is circular, and no warm-up is needed.
     Example:
         >>> from multimargin.data.vocabulary import Vocabulary
         >>> pairs = np.array([[0, 0], [0, 1], [1, 1], [2, 2]])

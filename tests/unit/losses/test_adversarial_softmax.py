@@ -23,16 +23,22 @@ def test_without_an_adversary_it_is_the_sampled_softmax():
 
 
 def test_the_adversary_climbs_in_its_epochs_and_rests_in_the_others():
-    loss = prepared(AdversarialSoftmaxLoss, adversary_every=2, adversary_rounds=2)
+    """As in its code: where (epoch + 3) is a multiple of the interval, but for epoch 0, so many times in all."""
+    for every, rounds, expected in ((5, 2, [2, 7]), (2, 3, [1, 3, 5]), (1, 2, [1, 2]), (3, 9, [3, 6, 9, 12])):
+        assert epochs_in_which_it_climbs(every, rounds) == expected
+
+
+def epochs_in_which_it_climbs(every, rounds):
+    loss = prepared(AdversarialSoftmaxLoss, adversary_every=every, adversary_rounds=rounds)
     moves = []
-    for epoch in range(8):
+    for epoch in range(15):
         start_epoch(loss, epoch)
         pos, neg = (each.requires_grad_() for each in scores())
         loss.zero_grad()
         loss(pos, neg, users=USERS, negatives=DRAWN).backward()
         assert neg.grad.abs().sum() > 0
         moves.append(loss.item_adversary.grad is not None)
-    assert moves == [False, False, True, False, True, False, False, False]
+    return [epoch for epoch, moved in enumerate(moves) if moved]
 
 
 def test_descending_on_the_loss_makes_the_weights_cost_more():

@@ -35,8 +35,8 @@ def test_numbers_stay_within_their_bounds():
         for parameter in loss.parameters():
             parameter.fill_(-9.0)
     loss(*scores())
-    found = [loss.a, loss.b, 2 * loss.half_s_pos, 2 * loss.half_s_neg, 2 * loss.half_gamma]
-    assert [each.item() for each in found] == [0, 0, -1, 0, 0]  # gamma at max(-a, b - 1)
+    found = [loss.a, loss.b, 2 * loss.half_s_pos, 2 * loss.half_s_neg, 2 * loss.half_gamma, loss.theta_a, loss.theta_b]
+    assert [each.item() for each in found] == [0, 0, -1, 0, -1, 0, 0]
     with torch.no_grad():
         for parameter in loss.parameters():
             parameter.fill_(9.0)
