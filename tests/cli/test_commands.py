@@ -55,8 +55,20 @@ def test_help_without_arguments(cli):
 def test_list(cli, kind):
     result = cli("list", kind)
     assert (result.code, result.err) == (0, "")
-    names = [line.split()[0] for line in result.out.splitlines()]
-    assert names == list(json.loads(cli("list", kind, "--json").out))
+    names = [line.split()[0] for line in result.out.splitlines() if not line.startswith(" ")]
+    found = json.loads(cli("list", kind, "--json").out)
+    assert names == list(found)
+    assert all(each["description"] for each in found.values())
+
+
+def test_list_says_what_a_loss_needs_and_where_it_comes_from(cli):
+    found = json.loads(cli("list", "losses", "--json").out)
+    assert found["grouped-softmax"]["needs"] == ["scores", "user ids"]
+    assert "junkangwu/BSL" in found["grouped-softmax"]["source"]
+    lines = cli("list", "negatives").out.splitlines()
+    after = lines[[line.split()[0] for line in lines].index("popularity") + 1]
+    assert after.split()[:2] == ["needs", "counts;"]
+    assert "arXiv 1310.4546" in after
 
 
 class TestData:

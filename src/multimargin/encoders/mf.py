@@ -15,6 +15,8 @@ class MF(Encoder):
 
     .. math:: s_{ui} = \frac{e_u^\top e_i}{\|e_u\|\,\|e_i\|} \text{ (cosine)} \qquad s_{ui} = e_u^\top e_i \text{ (dot)}
 
+    Use:
+        tables: ids alone; the cheapest, and the one compiled engines train.
     Args:
         embedding_dim: D, 1 or more.
         similarity: "cosine" (margin and softmax losses) or "dot" (BPR, BCE).

@@ -32,6 +32,8 @@ class AdaptiveTemperatureLoss(Loss):
     ``spread``. Both are set when an epoch begins and have no gradient. Mean over negatives inside the logarithm, mean
     over the batch. For cosines.
 
+    Use:
+        softmax: cosines, many negatives, and no time to tune a temperature.
     Args:
         spread: c, how strongly temperatures follow a user's loss, above 0; published: 1.0 (Yelp2018), 0.25 (Gowalla).
         quantile: of the users' losses, in [0, 1), to compare each with; None: their mean. Published: None (Yelp2018),
@@ -48,13 +50,11 @@ class AdaptiveTemperatureLoss(Loss):
         Chen et al. 2023, arXiv 2302.04775; junkangwu/Adap_tau @9328cf6, ``main.py``, ``modules/MF_tau.py``.
     Differs:
         from the code by the constant log N; W is computed, not looked up in a table of steps of 1e-4; users without a
-        loss in the last epoch (none, where all interactions are visited) are left out of the mean; where scores do not
-        separate yet, the difference of means is held at 0.01 or more, which the code would divide by.
+        loss in the last epoch are left out of the mean; the difference of means is held at 0.01 or more.
     Example:
         >>> from multimargin.losses.facts import Statistics
         >>> loss = AdaptiveTemperatureLoss(warmup_epochs=1)
-        >>> pairs = np.array([[0, 0], [0, 1], [1, 2]])
-        >>> loss.prepare(Statistics(2, 30, pairs[:, 0], pairs[:, 1]), rng=np.random.default_rng(0))
+        >>> loss.prepare(Statistics(2, 30, np.array([0, 0, 1]), np.arange(3)), rng=np.random.default_rng(0))
         >>> loss.start_epoch(0, user_vectors=torch.eye(2), item_vectors=torch.ones(30, 2))
         >>> value = loss(torch.tensor([0.8]), torch.tensor([[0.3, -0.2]]), users=torch.tensor([1]))
         >>> print(f"{value.item():.6f}")

@@ -15,6 +15,7 @@ from multimargin.losses.indexed_products import indexed_products
 
 _AHEAD = 3  # epochs by which the first turn of the adversary comes early, as published
 
+
 class AdversarialSoftmaxLoss(Loss):
     r"""Softmax loss whose negatives get the weights that cost most, as far as an adversary of two embedding tables can
     find them.  Also known as: AdvInfoNCE.
@@ -27,6 +28,8 @@ class AdversarialSoftmaxLoss(Loss):
     ``neg_weight``; the adversary's vectors :math:`a` climb in a few epochs (2, 7, 12, ... where every fifth is one,
     counted from 0) and rest in the others. Weights over a row sum to 1; mean over the batch.
 
+    Use:
+        softmax: test data unlike the training data, and sampled negatives of unknown worth.
     Args:
         temperature: what scores are divided by, above 0.
         neg_weight: for how many negatives their weighted mean stands, above 0; the published 64 times N.

@@ -23,6 +23,8 @@ class AlignmentUniformityLoss(Loss):
     count as they come. Mean over the batch and over its pairs: the latter has twice the number of equal pairs in a
     batch twice over, so that the size of the batch plays a part. Memory is O(B B).
 
+    Use:
+        no negatives: vectors at hand, large batches, and no wish to draw negatives.
     Args:
         uniformity: weight of the spread, 0 or more; published: 1 (Yelp), 5 (Gowalla), 0.5 (Beauty).
 

@@ -22,6 +22,8 @@ class AttentiveBPRLoss(Loss):
     weight from the hard ones, can lower the loss. Mean over the batch. Meant for unbounded scores
     (``similarity="dot"``).
 
+    Use:
+        pairs: dot products, several positives of a user, and hard negatives wanted.
     Args:
         pos_scale: c+, above 0: large, so that positives count nearly alike.
         neg_scale: c-, above 0: small, so that the hardest negatives count.

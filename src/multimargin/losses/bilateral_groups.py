@@ -20,6 +20,8 @@ class BilateralSoftmaxLoss(Loss):
     ``neg_temperature``, :math:`G_b` the rows of the batch with the user of row b. Means inside the logarithms, mean
     over the batch; a row without negatives keeps its first term.
 
+    Use:
+        softmax: false negatives and noisy positives, several of a user in a batch.
     Args:
         pos_temperature: of the positives, above 0: the smaller, the more a user's best positives stand for the others.
         neg_temperature: of the negatives, above 0: the smaller, the more the hardest count.
@@ -79,6 +81,8 @@ class GroupedSoftmaxLoss(Loss):
 
     Letters as in ``BilateralSoftmaxLoss``; one temperature, and a weight :math:`w_-`, ``neg_weight``, of the push.
 
+    Use:
+        softmax: the same, with the form that BSL's published numbers come from.
     Args:
         temperature: what scores are divided by, above 0; published: 0.11 (Yelp2018), 0.08 (Gowalla), 0.17 (ML-1M).
         neg_weight: of the push, above 0; published: 1.10, 1.22, 1.06; 1 is what its repository calls SL there.

@@ -19,6 +19,8 @@ class BilateralRowLoss(Loss):
     ``neg_temperature``. The first only scales the whole: with one positive a row there is no spread for it to measure.
     Mean over negatives inside the logarithm, mean over the batch; a row without negatives keeps its first term.
 
+    Use:
+        softmax: false negatives, and one positive of a user in a batch.
     Args:
         pos_temperature: of the positive, above 0.
         neg_temperature: of the negatives, above 0.
@@ -72,6 +74,8 @@ class ReweightedSoftmaxLoss(Loss):
     ``neg_weight``. Mean over negatives inside the logarithm, mean over the batch; a row without negatives keeps its
     first term.
 
+    Use:
+        softmax: as the decoupled one, with a second number for how hard negatives push.
     Args:
         temperature: what scores are divided by, above 0; published 0.14 (Amazon-Book), 0.15 (LightGCN, Yelp2018).
         neg_weight: of the push, above 0; published 1.32 and 1.12.

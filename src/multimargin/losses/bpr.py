@@ -20,6 +20,8 @@ class BPRLoss(Loss):
     :math:`s_b` is ``pos_scores``, :math:`s_{bn}` ``neg_scores``. Mean over negatives, mean over the batch. Meant for
     unbounded scores (``similarity="dot"``): on cosines the differences stay within 2 and the loss never gets small.
 
+    Use:
+        pairs: dot products and one negative; the baseline everybody knows.
     Args:
         none: L2 is the optimiser's ``weight_decay``.
 
@@ -62,6 +64,8 @@ class KPairBPRLoss(Loss):
     negatives in proportion to :math:`e^{s_{bn}}`: to the hardest above all. Mean over negatives, mean over the batch.
     Meant for unbounded scores (``similarity="dot"``).
 
+    Use:
+        pairs: dot products and several negatives, of which the hardest shall count most.
     Args:
         neg_weight: for how many negatives their mean stands, above 0; N gives the published sum over the N drawn.
 

@@ -18,6 +18,8 @@ class CosineContrastiveLoss(Loss):
     :math:`w_-` ``neg_weight``. Mean over negatives, mean over the batch. A score exactly at the margin, and a positive
     exactly at 1, have gradient 0.
 
+    Use:
+        margins: cosines and many negatives, one margin and one weight to tune.
     Args:
         margin: score above which a negative is pushed, in the unit of the scores: for cosine, in (-1, 1).
         pos_weight: weight of the positive, 0 or more.

@@ -21,6 +21,8 @@ class CrossBatchMemoryLoss(Loss):
     The value jumps at the threshold; the gradient is that of a hinge there, 0 at the threshold itself. Mean over
     negatives, over the memory and over the batch. For cosines.
 
+    Use:
+        margins: small batches whose past positives shall serve as hard negatives too.
     Args:
         threshold: score above which a pair is pushed, in the unit of the scores.
         neg_weight: weight of the mean over the negatives, 0 or more; N gives the published sum.

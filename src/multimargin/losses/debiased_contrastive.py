@@ -25,6 +25,8 @@ class DebiasedContrastiveLoss(Loss):
     ``positive_prior``, :math:`w_-` ``neg_weight``, :math:`s_{\min}` ``lowest_score``. Mean over negatives, mean over
     the batch.
 
+    Use:
+        doubtful negatives: a known share of positives among the negatives.
     Args:
         temperature: what scores are divided by, above 0.
         positive_prior: probability that a drawn negative is a positive, in [0, 1): about the density of the data, less

@@ -21,6 +21,8 @@ class GeneralizedBCELoss(Loss):
     ``sampling_rate``, :math:`w_-` ``neg_weight``. Mean over negatives, mean over the batch. Meant for unbounded scores
     (``similarity="dot"``).
 
+    Use:
+        single scores: sequences or large catalogues, few negatives, and scores that shall not be overconfident.
     Args:
         calibration: t in [0, 1]: 0 is plain cross-entropy, 1 makes sigmoids probabilities of the whole catalogue.
         sampling_rate: N / (I - 1), the share of the items that is drawn for a positive, in [0, 1]; 0 is its limit for a

@@ -26,6 +26,8 @@ class GlobalContrastiveLoss(Loss):
     :math:`\hat g_b`; the value is no measure of progress. Afterwards :math:`g_u` is the mean of its user's
     :math:`g_b`; the first of a user are their own. Kept as logarithms. Mean over negatives, mean over the batch.
 
+    Use:
+        softmax: few negatives or small batches, and the same users again and again.
     Args:
         temperature: what scores are divided by, above 0.
         rate: weight of the new estimate, in (0, 1]; 1 remembers nothing.

@@ -23,6 +23,8 @@ class GlobalTopKLoss(Loss):
     Letters as in ``GlobalContrastiveLoss`` and ``TopKSoftmaxLoss``. Weights and denominators count as constants; the
     value is no measure of progress. Mean over the batch.
 
+    Use:
+        top of the list: the same with few negatives.
     Args:
         temperature: what scores are divided by, above 0.
         weight_temperature: of the weight, above 0.

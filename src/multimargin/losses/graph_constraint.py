@@ -28,6 +28,8 @@ class GraphConstraintLoss(Loss):
     and :math:`g` sums its rows. Mean over negatives, mean over the batch. Meant for unbounded scores
     (``similarity="dot"``).
 
+    Use:
+        single scores: dot products, and what a graph encoder knows without its cost.
     Args:
         weights: (v1, v2, v3, v4), 0 or more; published: (1e-6, 1, 1e-6, 1) on Gowalla, 1e-8 for 1e-6 on Yelp2018.
         neg_weight: weight of the mean over the negatives, 0 or more; published: 300 (both).

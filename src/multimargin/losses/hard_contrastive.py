@@ -22,6 +22,8 @@ class HardContrastiveLoss(Loss):
     Letters as in ``DebiasedContrastiveLoss``, :math:`\beta` is ``hardness``. The weights have gradients too, so that
     raising the lowest of the negatives can lower the loss. Mean over the batch.
 
+    Use:
+        doubtful negatives: the same, with hard negatives preferred.
     Args:
         temperature: what scores are divided by, above 0.
         hardness: how strongly high negatives are preferred, 0 or more; on images 1 was best, 6 too much.

@@ -20,6 +20,8 @@ class MeanSquaredErrorLoss(Loss):
     ``neg_weight``. Mean over negatives, mean over the batch. A positive above 1 is pushed down, a negative below 0
     pulled up.
 
+    Use:
+        single scores: a quadratic baseline, or all items as negatives.
     Args:
         pos_weight: weight of the positive, 0 or more.
         neg_weight: weight of the mean over the negatives, 0 or more; N gives RecBox's sum.

@@ -25,6 +25,8 @@ class MultiMarginLoss(Loss):
     A score exactly at a margin, and a positive exactly at 1, have gradient 0 from that hinge.
     Memory is O(B N) whatever M: the push is one convex function of a score, differentiated from the score alone.
 
+    Use:
+        margins: cosines, few or many negatives, and time to tune margins and weights; the default.
     Args:
         margins: (M,) increasing strictly, in the unit of the scores: for cosine, in (-1, 1). Default: Gowalla's.
         margin_weights: (M,) 0 or more, one per margin: the slope each adds once exceeded. Default: Gowalla's.

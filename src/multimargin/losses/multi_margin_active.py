@@ -24,6 +24,8 @@ class MultiMarginActiveLoss(Loss):
     that becomes active lowers the mean of those that were, and the loss with it; so hard negatives count alike however
     rare they are, and ``neg_weight`` must be far smaller than for ``MultiMarginLoss``.
 
+    Use:
+        margins: a look at what averaging over the hard negatives alone does; its author advises against it.
     Args:
         margins: (M,) increasing strictly, in the unit of the scores.
         margin_weights: (M,) 0 or more, one per margin.

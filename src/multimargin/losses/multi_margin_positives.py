@@ -21,6 +21,8 @@ class MultiMarginPositivesLoss(Loss):
     Letters as in ``MultiMarginLoss``. A positive above the largest margin is not pulled any more. Sum over margins,
     mean over negatives, mean over the batch; gradient 0 from a hinge at which a score lies.
 
+    Use:
+        margins: as the multi-margin loss, where positives need not come near 1.
     Args:
         margins: (M,) increasing strictly, in the unit of the scores.
         margin_weights: (M,) in [0, 1], one per margin: the slope it adds for negatives, 1 less it for positives.

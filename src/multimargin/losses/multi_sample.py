@@ -24,6 +24,8 @@ class MultiSampleContrastiveLoss(Loss):
     the logarithm, over positives and over the batch. With a ``pull`` below one half a positive that is far ahead is
     pushed back.
 
+    Use:
+        softmax: users with many positives, of which several shall be seen at once.
     Args:
         temperature: what scores are divided by, above 0; published: 0.2 (Yelp2018), 0.1 (Amazon-Book).
         pull: share of the pull, in (0, 1); one half makes it half of InfoNCE; published: 0.45 (both).

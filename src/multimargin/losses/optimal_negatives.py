@@ -23,6 +23,8 @@ class OptimalNegativesLoss(Loss):
     pairs of a row's negatives, a negative with itself too (a point); mean over pairs, mean over the batch. Memory and
     time are O(B N N), and the negatives' vectors are B N D: for a small N.
 
+    Use:
+        margins: vectors at hand, a handful of negatives, and hard ones wanted that no item is.
     Args:
         margin: by how much the made-up negative must be farther than the positive, 0 or more; distances are at most 2.
 

@@ -17,6 +17,8 @@ class PairwiseMarginLoss(Loss):
     :math:`s_b` is ``pos_scores``, :math:`s_{bn}` ``neg_scores``, :math:`m` ``margin``. Mean over negatives, mean over
     the batch. A pair exactly at the margin has gradient 0.
 
+    Use:
+        pairs: scores of a known scale, where being ahead by a margin is enough.
     Args:
         margin: by how much a positive must be ahead, in the unit of the scores, 0 or more; cosines differ by at most 2.
 

@@ -28,6 +28,8 @@ class PairwiseSoftmaxLoss(Loss):
     cosines and c = 2, d lies in [-1, 1], where each activation is between the step and e^d. Mean over negatives inside
     the logarithm, mean over the batch.
 
+    Use:
+        softmax: noise and hard negatives that an exponential would overrate.
     Args:
         activation: "tanh", "atan" or "relu" (the best on most of the paper's data).
         temperature: the inverse of the power, above 0; 0.05 on Gowalla. It acts as twice itself does in

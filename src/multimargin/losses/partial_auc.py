@@ -26,6 +26,8 @@ class PartialAUCLoss(Loss):
     :math:`s_+` in [-1, 4], :math:`s_-` in [0, 5], :math:`\gamma` in [-1, 1], :math:`\theta` 0 or more. Mean over
     negatives and the batch. Meant for unbounded scores (``similarity="dot"``).
 
+    Use:
+        top of the list: dot products, and noisy positives that may be given up.
     Args:
         positive_share: of the positives, the best, that count, in (0, 1].
         negative_share: of the negatives, the hardest, that count, in (0, 1]; the denser the data, the larger, or

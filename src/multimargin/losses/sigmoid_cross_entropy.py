@@ -23,6 +23,8 @@ class SigmoidCrossEntropyLoss(Loss):
     ``pos_weight``, :math:`w_-` ``neg_weight``. Mean over negatives, mean over the batch. Meant for unbounded scores
     (``similarity="dot"``); cosines need a temperature of about 0.1.
 
+    Use:
+        single scores: dot products whose sigmoid shall be a probability.
     Args:
         temperature: what scores are divided by, above 0.
         pos_weight: weight of the positive, 0 or more.

@@ -19,6 +19,8 @@ class SimCELoss(Loss):
     highest negative of a row has a gradient (equal ones share it), so the backward pass of scores is nearly free.
     Meant for unbounded scores (``similarity="dot"``). The maximum of more draws is larger: N is a hardness here.
 
+    Use:
+        pairs: dot products and many negatives, of which only the hardest shall count.
     Args:
         margin: by how much a positive must be ahead, in the unit of the scores, 0 or more.
 

@@ -33,6 +33,8 @@ class SoftContrastiveLoss(Loss):
     t ``similarity_temperature``. Weights are 1 on average before they are cut off. Mean over negatives, mean over the
     batch. A weight depends on how many negatives share out p, so the number of negatives plays a part.
 
+    Use:
+        doubtful negatives: item vectors from elsewhere that tell which negatives are like the positive.
     Args:
         item_vectors: (I, any) vectors in the order of the item vocabulary, as an array or the path of a ``.npy`` file:
             of texts, images, another model. None: the leading left and right directions of the training matrix (scaled

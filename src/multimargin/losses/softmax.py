@@ -23,6 +23,8 @@ class SampledSoftmaxLoss(Loss):
     ``neg_weight``, :math:`q` the law of the draws. The negatives enter by their mean, so that N changes how well the
     sum over the catalogue is estimated and not what is minimised; mean over the batch.
 
+    Use:
+        softmax: in-batch or popular negatives whose law shall be corrected; any scores.
     Args:
         temperature: what scores are divided by, above 0; for cosines about 0.1, for dot products 1.
         neg_weight: for how many negatives their mean stands, above 0: N gives the published sum over the N drawn, the
@@ -90,6 +92,8 @@ class DecoupledSoftmaxLoss(Loss):
     belongs to scores that are bounded, as cosines are. Mean over negatives inside the logarithm, mean over the batch; a
     row without negatives keeps its first term.
 
+    Use:
+        softmax: cosines and uniform negatives; one temperature to tune.
     Args:
         temperature: what scores are divided by, above 0; published for cosines: 0.11 (Yelp2018), 0.1 (Gowalla).
         correct_log_q: as in ``SampledSoftmaxLoss``.

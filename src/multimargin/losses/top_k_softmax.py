@@ -27,6 +27,8 @@ class TopKSoftmaxLoss(Loss):
     logarithm, mean over the batch. The weight has a gradient, so that a positive whose softmax loss is large is pushed
     away from the k best; it makes ``neg_weight`` matter.
 
+    Use:
+        top of the list: NDCG at a known cut-off, cosines, many negatives.
     Args:
         temperature: of the softmax, above 0; published: 0.1 (Gowalla), 0.05 (Book).
         weight_temperature: of the weight, above 0; published: 1.0 (Gowalla), 0.5 (Book).

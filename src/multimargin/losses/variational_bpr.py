@@ -26,6 +26,8 @@ class VariationalBPRLoss(Loss):
     Meant for unbounded scores (``similarity="dot"``). Memory is O(B M N) for the way
     back: M is small.
 
+    Use:
+        pairs: dot products, positives and negatives that may be noise, a few of each.
     Args:
         pos_scale: c+, above 0: the smaller, the more the posterior follows the positives' scores.
         neg_scale: c-, above 0, likewise for the negatives, the lowest first.

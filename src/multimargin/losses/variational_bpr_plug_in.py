@@ -25,6 +25,8 @@ class VariationalBPRPlugInLoss(Loss):
     and low negatives, the priors' hardness the opposite. Mean over the batch.
     Meant for unbounded scores (``similarity="dot"``).
 
+    Use:
+        pairs: as Variational BPR, with more negatives or less time.
     Args:
         pos_scale: c+, above 0: the smaller, the more the posterior follows the positives' scores.
         neg_scale: c-, above 0, likewise for the negatives, the lowest first.

@@ -23,6 +23,8 @@ class WARPLoss(Loss):
     for the one violator that the original takes. Mean over violators, mean over the batch. The rank has no gradient. It
     jumps where a draw starts to violate: the mean over violators then falls, so raising a negative can lower the loss.
 
+    Use:
+        pairs: lists whose first places matter, and N draws to estimate a rank from.
     Args:
         margin: by how much a positive must be ahead, in the unit of the scores, above 0.
 

@@ -23,6 +23,8 @@ class AdaptiveHardnessNegatives(NegativeSampler):
     negative's law is that of the best of a pool (``DynamicNegatives``) by nearness. Costs ``pool_size`` scorings for
     each negative used.
 
+    Use:
+        hard: positives of unequal standing, and fear of false negatives.
     Args:
         alpha: added to the positive's score, so that what the power is taken of is above 0 (at least 1e-6 is).
         beta: height of the level, above 0.

@@ -21,6 +21,8 @@ class AdaptiveSoftmaxNegatives(NegativeSampler):
     mean has the expectation of the published weighted sum over P, and works with any loss. Costs C + 1 scorings,
     logarithms and exponentials per row, whatever N.
 
+    Use:
+        hard: hard negatives with one radius to tune instead of a temperature.
     Args:
         rho: radius, above 0; the larger, the harder.
         pool_size: C, 1 or more.

@@ -23,6 +23,8 @@ class AllNegatives(NegativeSampler):
     tables and a sum of hinges (MML, CCL) the engine "grouped" then scores a user once for all their interactions; any
     other loss is trained step by step, with B x I scores of one batch in memory.
 
+    Use:
+        interactions alone: a catalogue small enough to score whole, and no sampling noise.
     Args:
         exclude_seen: leave out, exactly, the items the user has in the training data, the positive among them.
 

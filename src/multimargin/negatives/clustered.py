@@ -29,6 +29,8 @@ class ClusteredNegatives(NegativeSampler):
     quantisation). A kind that is empty leaves its share to the other. A few look-ups per draw, and 20 products of items
     and centres for clusters, each epoch for the model's own vectors.
 
+    Use:
+        from elsewhere: item vectors of texts, images or another model, or the model's own.
     Args:
         item_vectors: (I, any) of texts, images, another model: an array or ``.npy`` file in the order of the item
             vocabulary, or a ``.parquet`` file by id. None: the model's own, afresh each epoch. Brought to length 1.

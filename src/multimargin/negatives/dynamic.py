@@ -24,6 +24,8 @@ class DynamicNegatives(NegativeSampler):
     negative that is used, which is most of a step's time; a ``law`` that is shared by the batch makes them one product
     of matrices.
 
+    Use:
+        hard: BPR or another pairwise loss that has run out of hard negatives.
     Args:
         pool_size: C, candidates per pool, 1 or more: 1 is the law itself.
         top: M, how many of a pool are taken, at most ``pool_size``; N must be a multiple. 1 is DNS, N is DNS(M,N).

@@ -24,6 +24,8 @@ class ExternalNegatives(NegativeSampler):
     :math:`E_u` are user u's items in the file. Blend them with others at a ratio by ``MixedNegatives``, for instance
     ``MixedNegatives((UniformNegatives(), ExternalNegatives("dislikes.csv")), (3, 1))``. One look-up per draw.
 
+    Use:
+        from elsewhere: dislikes, impressions without a click, negatives mined or generated elsewhere.
     Args:
         path: a file of pairs, in any format that data is read in (user_id,item_id with a header, Parquet, ...); ids are
             those of the training data. None: there are no lists, and all rows draw from ``law``.

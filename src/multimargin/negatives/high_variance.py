@@ -21,14 +21,14 @@ class HighVarianceNegatives(NegativeSampler):
     Also known as: SRNS, simplified and robustified negative sampling.
 
     .. math:: j^* = \arg\max_{j \in M} P_t(j) + \alpha \min(1, t / T_0) \, \mathrm{std}_{t' = t-4 \ldots t} P_{t'}(j),
-              \quad P_t(j) = \sigma(s_{uj} - s_{ui}), \quad
-              M \sim e^{s_{uj} / \tau} \text{ of } M_u \cup \text{fresh}
+              \; P_t(j) = \sigma(s_{uj} - s_{ui}), \; M \sim e^{s_{uj} / \tau} \text{ of } M_u \cup \text{fresh}
 
-    t is the epoch, from 0, :math:`T_0` ``warmup``, :math:`\tau` ``temperature``. False negatives score high in every
-    epoch; true ones move. The pool is what is remembered of the user and ``pool_size`` fresh draws; a negative is the
-    best of ``memory_size`` of it; then as many, without replacement, are remembered. Costs a scoring of the pool per
-    row, whatever N, and in time five more: five epochs' tables are kept, and are in checkpoints, not scores of pairs.
+    t is the epoch, :math:`T_0` ``warmup``. False negatives score high in every epoch; true ones move. The pool is what
+    is remembered of the user and ``pool_size`` fresh draws; a negative is the best of ``memory_size`` of it; then as
+    many are remembered. Costs six scorings of the pool per row, and five epochs' tables, in checkpoints too.
 
+    Use:
+        hard: hard negatives of which many are false.
     Args:
         alpha: weight of the spread, 0 or more.
         warmup: epochs until it has all its weight, 1 or more.
@@ -46,7 +46,7 @@ class HighVarianceNegatives(NegativeSampler):
         Ding et al. 2020, arXiv 2009.03376 (SRNS); dingjingtao/SRNS @40703a9 (our defaults are its MovieLens-1M's).
     Differs:
         from the code: any N, each the best of some of the pool, drawn with replacement; there, the best of the memory,
-        refreshed afterwards. The memory starts empty. Spreads are of any item, not of a set drawn before.
+        refreshed afterwards, without replacement as here. It starts empty. Spreads are of any item.
     Example:
         >>> from multimargin.data.vocabulary import Vocabulary
         >>> pairs = np.array([[0, 0], [1, 2]])

@@ -22,6 +22,8 @@ class InBatchNegatives(NegativeSampler):
     and items. They follow popularity: use a loss that corrects by ``log_q`` where that is not wanted. N is the batch
     size.
 
+    Use:
+        interactions alone: an encoder that is dear to run, and large batches.
     Args:
         exclude_seen: mask every item the user has in the training data; else only the row's own positive, wherever it
             stands in the batch.

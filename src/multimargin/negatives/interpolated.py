@@ -22,6 +22,8 @@ class InterpolatedNegatives(NegativeSampler):
     are neighbours in the draw from a place at random. Their scores are mixtures of M scores: N costs little beside M.
     For the cosine, vectors of length 1 are mixed, and the mixture is not normalised again.
 
+    Use:
+        made: few real negatives, and many wanted at nearly no cost.
     Args:
         n_real: M, drawn negatives, 2 or more; where N is at most M, all are real.
         law: what is drawn from; rows of their own. None: uniform, without the user's seen items.

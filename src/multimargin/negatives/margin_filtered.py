@@ -18,6 +18,8 @@ class MarginFilteredNegatives(NegativeSampler):
 
     Scores are those of the model at this step, without gradient. Costs one more scoring of each draw.
 
+    Use:
+        filters: false negatives that score as high as positives do.
     Args:
         margin: m, in the unit of the scores; below 0, draws may exceed the positive by as much.
         law: whose draws are filtered. None: uniform, without the user's seen items.

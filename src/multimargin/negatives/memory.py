@@ -23,6 +23,8 @@ class MemoryNegatives(NegativeSampler):
     rows are read afresh, so that nothing is stale and gradients reach them. Scores are one product of the batch's users
     and the memory's items. N is what the memory holds.
 
+    Use:
+        interactions alone: the same with small batches.
     Args:
         size: items kept, the latest, 1 or more.
         exclude_seen: mask every item the user has in the training data; else only the row's own positive.

@@ -20,10 +20,11 @@ class MixedNegatives(NegativeSampler):
 
     .. math:: q(j \mid u) = \sum_k \frac{N_k}{N} \, q_k(j \mid u), \qquad N_k \approx \text{share}_k \, N
 
-    Columns are dealt out, not drawn: the first N_1 belong to the first sampler, and so on (N_k whole, the largest
-    remainders rounded up). A sampler that draws nothing (``InBatchNegatives``) comes whole, beside the N. It costs what
-    its parts cost, and for ``log_q`` a lookup of each draw in each law.
+    Columns are dealt out: the first N_1 belong to the first sampler, and so on (whole, the largest remainders rounded
+    up). One that draws nothing (``InBatchNegatives``) comes whole, beside the N. ``log_q`` costs a lookup in each law.
 
+    Use:
+        interactions alone: two laws or more that shall both be heard, such as in-batch and uniform.
     Args:
         samplers: two or more. None: uniform and popularity.
         shares: one for each, above 0; they count in proportion. None: equal ones.
@@ -34,8 +35,7 @@ class MixedNegatives(NegativeSampler):
     Raises:
         ArgumentError: fewer than two samplers, one that cannot be mixed (whole users, blends), or not one share each.
     Source:
-        Yang et al. 2020, "Mixed negative sampling for learning two-tower neural networks in recommendations", WWW
-        companion (uniform and in-batch).
+        Yang et al. 2020, "Mixed negative sampling for learning two-tower neural networks in recommendations", WWW.
     Differs:
         from Yang et al.: shares are exact in each row, and q is the mixture's.
     Example:

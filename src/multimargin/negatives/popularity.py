@@ -24,6 +24,8 @@ class PopularityNegatives(NegativeSampler):
     what uniform draws do. A draw depends on its place in the stream alone; about 15 ns each, 60 with ``exclude_seen``,
     one to a few times the scoring of an item of 64 dimensions.
 
+    Use:
+        interactions alone: popular items that shall be pushed down harder, or corrected for by log q.
     Args:
         beta: power, 0 or more: 1 follows the counts, 0.75 is word2vec's, 0 makes all items equal that occur at all.
         exclude_seen: leave out the items the user has in the training data.

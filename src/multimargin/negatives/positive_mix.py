@@ -21,6 +21,8 @@ class PositiveMixNegatives(NegativeSampler):
     one a the highest is that of the highest candidate. No vector is made; gradients reach the positive, too. For the
     cosine, vectors of length 1 are mixed, and the mixture is not normalised again. Cost: as ``DynamicNegatives``.
 
+    Use:
+        made: a graph or table encoder, and negatives harder than any item.
     Args:
         pool_size: candidates per negative, 1 or more; published: 16 to 64.
         low: least share of the positive.

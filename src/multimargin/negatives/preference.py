@@ -20,6 +20,8 @@ class PreferenceNegatives(NegativeSampler):
     when scores are alike, harder as the model learns. With replacement from one pool per row, so N should be small
     against C. Costs C scorings and exponentials per row, whatever N.
 
+    Use:
+        hard: hard negatives that get harder as the model learns; sequences.
     Args:
         temperature: above 0; the lower, the harder. For dot products about 1, for cosines about 0.1.
         pool_size: C, 1 or more.

@@ -19,6 +19,8 @@ class RankFilteredNegatives(NegativeSampler):
     k runs over the row's N draws, scores are those of the model at this step, without gradient. Costs one more scoring
     of each draw. Of what counts the law is that of the ranks from R on among N draws, as in ``DynamicNegatives``.
 
+    Use:
+        filters: false negatives, and scores of no known scale.
     Args:
         dropped: R, how many of the N draws of a row do not count, 0 or more; N must be above it.
         law: whose draws are filtered. None: uniform, without the user's seen items.

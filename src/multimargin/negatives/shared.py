@@ -26,6 +26,8 @@ class SharedNegatives(NegativeSampler):
     depends on the place of the batch in the stream alone, so other batch sizes are other pools. It costs next to
     nothing, with ``exclude_seen`` a lookup per interaction of the batch's users.
 
+    Use:
+        interactions alone: thousands of negatives, one pool for the whole batch.
     Args:
         law: what the pool is drawn from; it must be the same for all users. None: uniform over the catalogue.
         exclude_seen: leave out, by ``mask``, of each row the draws that its user has in the training data. A row in

@@ -22,6 +22,8 @@ class UniformNegatives(NegativeSampler):
     batch size or the number of threads, and nothing is rejected: each costs one random number and, with
     ``exclude_seen``, one binary search.
 
+    Use:
+        interactions alone: nothing but interactions; the default.
     Args:
         exclude_seen: leave out the items the user has in the training data. The published settings of MML, CCL and BSL
             do not, so that false is the default.
