@@ -34,7 +34,8 @@ from multimargin.negatives import UniformNegatives
 from multimargin.optim import LazyAdam
 from multimargin.recommend import Recommender
 from multimargin.recommend.export import write_frames
-from multimargin.train.engines import Setting, choose_engine
+from multimargin.train.engines import choose_engine
+from multimargin.train.setting import Setting
 
 Frame = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]  # users, items, whether held out
 

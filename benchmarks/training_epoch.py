@@ -23,7 +23,8 @@ from multimargin.encoders import MF
 from multimargin.losses import MultiMarginLoss
 from multimargin.negatives import SharedNegatives, UniformNegatives
 from multimargin.optim import LazyAdam
-from multimargin.train.engines import Setting, choose_engine
+from multimargin.train.engines import choose_engine
+from multimargin.train.setting import Setting
 
 LEARNING_RATE, DROPOUT, CLIP_NORM, INIT_STD = 1e-4, 0.1, 10.0, 1e-4  # the published run's on Gowalla
 

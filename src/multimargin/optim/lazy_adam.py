@@ -114,7 +114,12 @@ class LazyAdam(torch.optim.Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        constants = self.schedule.advance(self.options["lr"])
+        self.move(self.schedule.advance(self.options["lr"]))
+        return loss
+
+    @torch.no_grad()
+    def move(self, constants: tuple[float, float, float]) -> None:
+        """Move what has a gradient by the step just taken, given its ``constants`` (see ``Schedule.advance``)."""
         for parameter in self.options["params"]:
             gradient = parameter.grad
             if gradient is None:
@@ -132,7 +137,6 @@ class LazyAdam(torch.optim.Optimizer):
                 )
             else:
                 self._dense_step(parameter, gradient, constants)
-        return loss
 
     def _dense_step(
         self, parameter: Tensor, gradient: Float[Tensor, "..."], constants: tuple[float, float, float]

@@ -1,8 +1,6 @@
-"""Ways to train on a stretch of an epoch: step by step for anything, compiled for tables with a sum over pairs."""
+"""Ways to train on a stretch of an epoch: step by step for anything, compiled for tables."""
 
-from abc import ABC, abstractmethod
-from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,7 +8,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from multimargin.data.interactions import Interactions
 from multimargin.encoders.base import Encoder
 from multimargin.errors import ArgumentError
 from multimargin.kernels.draws import dropout_scale
@@ -20,68 +17,15 @@ from multimargin.kernels.sampled_scores import sampled_scores
 from multimargin.kernels.shared_epoch import SharedEpoch
 from multimargin.kernels.terms import Terms as KernelTerms
 from multimargin.kernels.terms import of_hinges, of_logistic, of_squares
-from multimargin.losses.base import Loss
 from multimargin.losses.facts import Hinges, Squares, Terms
 from multimargin.negatives import AllNegatives, SharedNegatives, UniformNegatives
-from multimargin.negatives.base import Negatives, NegativeSampler
-from multimargin.optim import LazyAdam
 from multimargin.rng import CounterRng
 from multimargin.train import needs
-from multimargin.train.batches import Batches
+from multimargin.train.clipping import clip_global_norm
+from multimargin.train.scored import Scored, why_not_scored
+from multimargin.train.setting import Engine, Setting, first_rows
 
-ENGINES = ("auto", "fused", "grouped", "shared", "steps")
-
-
-@dataclass(frozen=True)
-class Setting:
-    """Everything an engine needs; built by the loop.
-
-    Args:
-        train: the interactions.
-        encoder: built, on its device.
-        loss: on the same device.
-        negatives: built.
-        optimizer: of the encoder's (and the loss's) parameters.
-        n_negatives: N.
-        batch_size: B.
-        clip_norm: bound on the gradient's global norm, or None.
-        dropout: of the normalised user vector.
-        negatives_key: stream of the negatives.
-        dropout_key: stream of the dropout.
-        positives_key: stream of the extra positives.
-        encoder_key: stream of what is random inside the encoder.
-    """
-
-    train: Interactions
-    encoder: Encoder
-    loss: Loss
-    negatives: NegativeSampler
-    optimizer: LazyAdam
-    n_negatives: int
-    batch_size: int
-    clip_norm: float | None
-    dropout: float
-    negatives_key: int
-    dropout_key: int
-    positives_key: int
-    encoder_key: int
-
-    @cached_property
-    def batches(self) -> Batches:
-        """How an epoch is ordered and cut."""
-        by_user = self.negatives.by_user or self.encoder.by_user
-        return Batches(self.train, self.batch_size, by_user=by_user)
-
-
-class Engine(ABC):
-    """Trains on stretches of an epoch as ``Batches`` orders it."""
-
-    @abstractmethod
-    def run(self, order: NDArray[np.int64], start: int, stop: int, *, place: int) -> float:
-        """Train on interactions ``order[start:stop]``, whole batches, and return the sum of their losses.
-
-        ``place`` is where ``order[0]`` stands in the streams of negatives and dropout.
-        """
+ENGINES = ("auto", "fused", "grouped", "shared", "scored", "steps")
 
 
 def choose_engine(name: str, setting: Setting) -> Engine:
@@ -92,7 +36,7 @@ def choose_engine(name: str, setting: Setting) -> Engine:
     """
     if name == "steps":
         return Steps(setting)
-    for found, made in (("fused", Fused), ("grouped", Grouped), ("shared", Shared)):
+    for found, made in (("fused", Fused), ("grouped", Grouped), ("shared", Shared), ("scored", Scored)):
         why_not = _why_not(found, setting)
         if name == found and why_not:
             raise ArgumentError(f"engine must be 'auto' or 'steps' here; got {name!r}. {why_not}")
@@ -106,6 +50,11 @@ def _why_not(engine: str, setting: Setting) -> str:
         return f"{type(setting.encoder).__name__} computes its tables."
     if type(setting.encoder).auxiliary_loss is not Encoder.auxiliary_loss:
         return f"{type(setting.encoder).__name__} adds a loss of its own."
+    table = setting.encoder.tables()[0]  # the parameter itself
+    if table.device.type != "cpu" or table.dtype != torch.float32:
+        return f"The tables are {table.dtype} on {table.device}."
+    if engine == "scored":
+        return why_not_scored(setting)
     terms = setting.loss.terms()
     if terms is None:
         return f"{type(setting.loss).__name__} is not a sum over pairs."
@@ -120,9 +69,6 @@ def _why_not(engine: str, setting: Setting) -> str:
             return f"{type(setting.negatives).__name__} is not SharedNegatives."
         if type(setting.negatives.law) is not UniformNegatives:
             return f"A pool of {type(setting.negatives.law).__name__} is not drawn inside the kernel."
-    table = setting.encoder.tables()[0]  # the parameter itself
-    if table.device.type != "cpu" or table.dtype != torch.float32:
-        return f"The tables are {table.dtype} on {table.device}."
     return ""
 
 
@@ -252,7 +198,6 @@ class Steps(Engine):
     def __init__(self, setting: Setting):
         self.setting = setting
         self._parameters = [p for group in setting.optimizer.param_groups for p in group["params"]]
-        self._device = self._parameters[0].device
 
     def run(self, order: NDArray[np.int64], start: int, stop: int, *, place: int) -> float:
         """Train on the stretch, batch by batch."""
@@ -268,9 +213,9 @@ class Steps(Engine):
         # 1. who, what, and against what
         users = s.train.user_index[pairs].astype(np.int64)  # (B,)
         positives = s.train.indices[pairs].astype(np.int64)  # (B,)
-        drawn = self._draw(users, positives, place)
+        drawn = s.draw(users, positives, place)
         u, i, j = (self._tensor(array) for array in (users, positives, drawn.index))
-        others = self._others(users, i, place)  # (B, K) to be scored besides
+        others = s.others(users, i, place)  # (B, K) to be scored besides
         indices = {"users": u, "positives": i, "negatives": j.expand(len(u), -1)}
         indices["extra_positives"] = others[:, : s.loss.extra_positives]
         # 2. the rows about to be read, as dense Adam would have them
@@ -323,55 +268,14 @@ class Steps(Engine):
         s.optimizer.zero_grad()
         return float(loss.detach())
 
-    def _draw(self, users: NDArray[np.int64], positives: NDArray[np.int64], place: int) -> Negatives:
-        s = self.setting
-        if not s.loss.uses_negatives:
-            return Negatives(np.empty((len(users), 0), dtype=np.int64))
-        extras: dict[str, Any] = {}
-        if "scores" in s.negatives.needs:
-            extras["scorer"] = needs.scorer(s.encoder, s.optimizer, self._device)
-        return s.negatives.sample(users, positives, s.n_negatives, rng=CounterRng(s.negatives_key, place), **extras)
-
-    def _others(self, users: NDArray[np.int64], positives: Tensor, place: int) -> Tensor:
-        """Return (B, K) items: further positives of the user, then what the loss names."""
-        s = self.setting
-        found = [torch.empty((len(users), 0), dtype=torch.int64, device=self._device)]
-        if s.loss.extra_positives:
-            rng = CounterRng(s.positives_key, place)
-            found.append(self._tensor(needs.draw_positives(s.train, users, s.loss.extra_positives, rng=rng)))
-        if "companion_scores" in s.loss.needs:
-            found.append(s.loss.companions(positives))
-        return torch.cat(found, dim=1)
-
     def _tensor(self, array: NDArray[Any]) -> Tensor:
-        return torch.from_numpy(array).to(self._device)
+        return torch.from_numpy(array).to(self.setting.device)
 
     def _dropout(self, users: NDArray[np.int64], dim: int, place: int) -> Tensor | None:
         if self.setting.dropout == 0:
             return None
         # numba takes a Python int for a signed one
         scale = dropout_scale(np.uint64(self.setting.dropout_key), place, len(users), dim, self.setting.dropout)
-        if self.setting.batches.by_user:  # one for all interactions of a user, which stand together
-            new = np.append(True, users[1:] != users[:-1])
-            scale = scale[np.flatnonzero(new)[np.cumsum(new) - 1]]
+        if self.setting.batches.by_user:
+            scale = scale[first_rows(users)]
         return self._tensor(scale)
-
-
-def clip_global_norm(parameters: list[Tensor], bound: float) -> None:
-    """Scale all gradients, sparse ones too, so that their joint norm is at most ``bound`` (as ``clip_grad_norm_``)."""
-    values = []
-    for parameter in parameters:
-        gradient = parameter.grad
-        if gradient is None:
-            continue
-        if gradient.is_sparse:
-            parameter.grad = gradient = gradient.coalesce()  # a coalesced one shares its values, so scaling them counts
-            gradient = gradient.values()
-        values.append(gradient)
-    if not values:
-        return
-    norms = [torch.linalg.vector_norm(value, dtype=torch.float64) for value in values]
-    total = torch.linalg.vector_norm(torch.stack(norms))
-    factor = (bound / (total + 1e-6)).clamp(max=1.0)
-    for value in values:
-        value.mul_(factor.to(value.dtype))

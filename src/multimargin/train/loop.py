@@ -23,8 +23,9 @@ from multimargin.optim import LazyAdam
 from multimargin.rng import CounterRng, Streams
 from multimargin.train import checkpoint, needs
 from multimargin.train.batches import Batches
-from multimargin.train.engines import ENGINES, Engine, Setting, choose_engine
+from multimargin.train.engines import ENGINES, choose_engine
 from multimargin.train.progress import Progress
+from multimargin.train.setting import Engine, Setting
 from multimargin.train.stopping import DECAYS, EarlyStopping, ReduceOnPlateau
 
 Evaluate = Callable[[Encoder], Mapping[str, float]]
@@ -84,7 +85,8 @@ class Trainer:
             about 0 in the last of ``epochs``. Few epochs then reach what takes many at a constant rate. None: it does
             not.
         engine: "auto", "fused" (tables, margin losses, uniform negatives, CPU), "grouped" (the same with all
-            negatives), "shared" (tables, sums over pairs, a uniform pool per batch, CPU) or "steps" (anything).
+            negatives), "shared" (tables, sums over pairs, a uniform pool per batch, CPU), "scored" (tables, any loss on
+            scores, any sampler, CPU) or "steps" (anything).
         device: "auto" (the CPU, for which the kernels are compiled), "cpu" or "cuda".
         seed: of every stream of randomness, 0 or more.
 

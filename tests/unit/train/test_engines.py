@@ -1,4 +1,4 @@
-"""The two engines: which one serves what, what a step hands to sampler, loss and optimiser, and clipping."""
+"""The engines: which one serves what, what a step hands to sampler, loss and optimiser, and clipping."""
 
 import numpy as np
 import pytest
@@ -9,13 +9,21 @@ from multimargin import negatives as negative_samplers
 from multimargin.encoders import MF
 from multimargin.encoders.base import Encoder
 from multimargin.errors import ArgumentError, NoNegativesError
-from multimargin.losses import BPRLoss, CosineContrastiveLoss, MeanSquaredErrorLoss, MultiMarginLoss
+from multimargin.losses import (
+    AlignmentUniformityLoss,
+    BPRLoss,
+    CosineContrastiveLoss,
+    MeanSquaredErrorLoss,
+    MultiMarginLoss,
+)
 from multimargin.losses.base import Loss
 from multimargin.negatives import UniformNegatives
 from multimargin.negatives.base import Negatives, NegativeSampler
 from multimargin.optim import LazyAdam
-from multimargin.train.engines import Fused, Grouped, Setting, Shared, Steps, choose_engine, clip_global_norm
+from multimargin.train.clipping import clip_global_norm
+from multimargin.train.engines import Fused, Grouped, Scored, Shared, Steps, choose_engine
 from multimargin.train.loop import Trainer
+from multimargin.train.setting import Setting
 
 
 class SharedNegatives(NegativeSampler):
@@ -111,7 +119,7 @@ def test_auto_takes_the_compiled_engine_where_it_applies(train):
     squares = setting(train, negatives=negative_samplers.SharedNegatives(), loss=MeanSquaredErrorLoss())
     assert isinstance(choose_engine("auto", squares), Shared)
     popular = setting(train, negatives=negative_samplers.SharedNegatives(negative_samplers.PopularityNegatives()))
-    assert isinstance(choose_engine("auto", popular), Steps)
+    assert isinstance(choose_engine("auto", popular), Scored)
     for name, wrong, why in (
         ("fused", everything, "drawn"),
         ("fused", setting(train, loss=MeanSquaredErrorLoss()), "MeanSquaredErrorLoss is not a sum of hinges"),
@@ -124,15 +132,15 @@ def test_auto_takes_the_compiled_engine_where_it_applies(train):
 
 
 @pytest.mark.parametrize(
-    ("changes", "why"),
+    ("changes", "why", "instead"),
     [
-        ({"loss": BPRLoss()}, "BPRLoss is not a sum over pairs"),
-        ({"negatives": SharedNegatives()}, "SharedNegatives is not drawn inside the kernel"),
-        ({"encoder": Averaged()}, "Averaged computes its tables"),
+        ({"loss": BPRLoss()}, "BPRLoss is not a sum over pairs", Scored),
+        ({"negatives": SharedNegatives()}, "SharedNegatives is not drawn inside the kernel", Scored),
+        ({"encoder": Averaged()}, "Averaged computes its tables", Steps),
     ],
 )
-def test_where_it_does_not_apply_auto_goes_step_by_step_and_fused_says_why(train, changes, why):
-    assert isinstance(choose_engine("auto", setting(train, **changes)), Steps)
+def test_where_it_does_not_apply_auto_takes_another_and_fused_says_why(train, changes, why, instead):
+    assert isinstance(choose_engine("auto", setting(train, **changes)), instead)
     with pytest.raises(ArgumentError, match=f"engine must be 'auto' or 'steps' here; got 'fused'. {why}"):
         choose_engine("fused", setting(train, **changes))
 
@@ -146,7 +154,14 @@ def test_float64_tables_go_step_by_step(train):
         choose_engine("fused", values)
 
 
-@pytest.mark.parametrize("engine", [Fused, Steps])
+def test_what_is_not_a_score_goes_step_by_step(train):
+    values = setting(train, loss=AlignmentUniformityLoss())
+    assert isinstance(choose_engine("auto", values), Steps)
+    with pytest.raises(ArgumentError, match=r"got 'scored'. AlignmentUniformityLoss needs positive_vectors, user_vec"):
+        choose_engine("scored", values)
+
+
+@pytest.mark.parametrize("engine", [Fused, Scored, Steps])
 def test_a_user_with_nothing_left_to_draw_is_named(engine):
     train = random_interactions(5, 3, 40)  # everybody has seen everything
     with pytest.raises(NoNegativesError, match="must have an item left to draw"):

@@ -537,7 +537,7 @@ def test_a_device_that_is_not_there_is_an_error():
         ({"clip_norm": 0.0}, "clip_norm must be above 0"),
         ({"dropout": 1.0}, "dropout must be at least 0 and below 1"),
         ({"evaluate_every": 0}, "evaluate_every must be 1 or more"),
-        ({"engine": "fast"}, "engine must be one of auto, fused, grouped, shared, steps"),
+        ({"engine": "fast"}, "engine must be one of auto, fused, grouped, shared, scored, steps"),
         ({"device": "gpu"}, "device must be one of auto, cpu, cuda"),
         ({"seed": -1}, "seed must be 0 or more"),
     ],

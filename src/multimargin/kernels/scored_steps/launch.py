@@ -1,0 +1,191 @@
+"""The launcher: takes tensors and settings apart once, then scores batches and moves rows."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from multimargin.kernels.lazy_adam import RowState, Schedule
+from multimargin.kernels.scored_steps.records import Settings, Shape, new_scratch
+from multimargin.kernels.threads import get_threads
+
+_NO_POOL = np.empty((0, 0), np.float32)
+
+
+class ScoredSteps:
+    """Compiled steps of two tables with any loss on scores: ``score``, then the loss, then ``move``.
+
+    Args:
+        user_table: (U, D) contiguous float32 on the CPU; moved in place.
+        item_table: (I, D) likewise.
+        user_state: lazy Adam's state of the user table.
+        item_state: lazy Adam's state of the item table.
+        schedule: the optimiser's drift sums; advanced by the caller, between ``score`` and ``move``.
+        cosine: whether scores are cosines (else dot products).
+        dropout_key: stream of the dropout.
+        dropout: probability with which an entry of the normalised user vector is zeroed, in [0, 1).
+        clip_norm: bound on the gradient's global norm, or None.
+        weight_decay: times the row, added to the gradient of touched rows.
+        negatives_key: stream of negatives that are drawn here.
+        seen: CSR (indptr, indices) of items not to draw for a user, or None to draw from all.
+    """
+
+    def __init__(
+        self,
+        user_table: Tensor,
+        item_table: Tensor,
+        user_state: RowState,
+        item_state: RowState,
+        schedule: Schedule,
+        *,
+        cosine: bool,
+        dropout_key: int,
+        dropout: float,
+        clip_norm: float | None,
+        weight_decay: float,
+        negatives_key: int = 0,
+        seen: tuple[NDArray[np.int64], NDArray[np.int32]] | None = None,
+    ):
+        self.threads = get_threads()
+        self.schedule = schedule
+        self._tables = ((user_table, user_state), (item_table, item_state))
+        self._weight_decay = weight_decay
+        indptr, indices = (np.empty(0, np.int64), np.empty(0, np.int32)) if seen is None else seen
+        for array in (indptr, indices):
+            array.setflags(write=False)  # as those of ``Interactions``: one type, so one compilation
+        self._settings = Settings(
+            cosine=cosine,
+            dropout=np.float32(dropout),
+            clip_norm=float(clip_norm or 0.0),
+            dropout_key=np.uint64(dropout_key),
+            negatives_key=np.uint64(negatives_key),
+            seen_indptr=indptr,
+            seen_indices=indices,
+        )
+        self._most = Shape(0, 0, 0, 0)  # what there is room for
+        self._shape = self._most
+        self._room: Any = None
+
+    def score(
+        self,
+        users: NDArray[np.int64],
+        positives: NDArray[np.int64],
+        *,
+        others: NDArray[np.int64] | None = None,
+        negatives: NDArray[np.int64] | int,
+        place: int,
+        dropout_place: NDArray[np.int64] | int,
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+        """Return scores of the positives (B,), of the others (B, K) and of the negatives (B, N), in new memory.
+
+        Args:
+            users: (B,) user of each row.
+            positives: (B,) item of each row.
+            others: (B, K) further items of each row; None: none.
+            negatives: (B, N) items of each row, or (N,) of all rows, or N: that many are drawn for each row.
+            place: of the first row in the stream of negatives.
+            dropout_place: (B,) of each row in the stream of dropout, or of the first of rows that follow one another.
+        """
+        from multimargin.kernels.scored_steps.cpu import score_step
+        from multimargin.kernels.team import run_together
+
+        batch, k = len(users), 0 if others is None else others.shape[1]
+        drawn = isinstance(negatives, int)
+        n = negatives if isinstance(negatives, int) else negatives.shape[-1]
+        shared = not isinstance(negatives, int) and negatives.ndim == 1
+        self._make_room(Shape(batch, k, 0 if shared else n, n if shared else 0))
+        shape, x = self._shape, self._room
+        x.users[:batch] = users
+        x.dropout_place[:batch] = (
+            np.arange(dropout_place, dropout_place + batch) if isinstance(dropout_place, int) else dropout_place
+        )
+        x.item[:batch] = positives
+        if others is not None:
+            x.item[batch : batch * (1 + k)] = others.reshape(-1)
+        if shared:
+            x.pool[:n] = negatives
+        elif not drawn:
+            x.item[batch * (1 + k) : shape.pairs] = np.reshape(negatives, -1)
+        scores = np.empty(shape.pairs, np.float32)
+        pool_scores = np.empty((batch, n), np.float32) if shared else _NO_POOL
+        users_now, items_now, clock = self._state((0.0, 0.0, 0.0))
+        run_together(
+            self._threads(), score_step, users_now, items_now, place, self.schedule.step, clock, self._settings, shape,
+            drawn, x, scores, pool_scores,
+        )  # fmt: skip
+        own = scores[batch * (1 + k) :].reshape(batch, shape.negatives)
+        return scores[:batch], scores[batch : batch * (1 + k)].reshape(batch, k), pool_scores if shared else own
+
+    def move(
+        self,
+        pos_slopes: NDArray[np.float32] | None,
+        other_slopes: NDArray[np.float32] | None,
+        neg_slopes: NDArray[np.float32] | None,
+        *,
+        constants: tuple[float, float, float],
+        more: float = 0.0,
+    ) -> float:
+        """Move the rows by the gradients of the scores that ``score`` returned last, None being zeros.
+
+        Args:
+            pos_slopes: (B,) gradient of the scores of positives.
+            other_slopes: (B, K) of others.
+            neg_slopes: (B, N) of negatives.
+            constants: of the step, which ``schedule`` has just taken.
+            more: the squared norm of the gradients of other parameters, which counts for clipping.
+
+        Returns:
+            What gradients were multiplied by, 1 if they were not clipped.
+        """
+        from multimargin.kernels.scored_steps.cpu import move_step
+        from multimargin.kernels.team import run_together
+
+        shape, x = self._shape, self._room
+        upstream = np.zeros(shape.pairs, np.float32)
+        to_others, to_negatives = shape.rows, shape.rows * (1 + shape.others)
+        pool_slopes = np.zeros((shape.rows, shape.pool), np.float32) if shape.pool and neg_slopes is None else _NO_POOL
+        if pos_slopes is not None:
+            upstream[:to_others] = pos_slopes
+        if other_slopes is not None:
+            upstream[to_others:to_negatives] = other_slopes.reshape(-1)
+        if neg_slopes is not None and shape.pool:
+            pool_slopes = np.ascontiguousarray(neg_slopes)
+        elif neg_slopes is not None:
+            upstream[to_negatives:] = neg_slopes.reshape(-1)
+        users, items, clock = self._state(constants)
+        run_together(
+            self._threads(), move_step, users, items, self.schedule.step, clock, self._settings, shape, x, upstream,
+            pool_slopes, more,
+        )  # fmt: skip
+        return float(x.scale[0])
+
+    def _threads(self) -> int:
+        """Return how many threads pay off for this batch."""
+        from multimargin.kernels.team import threads_for
+
+        shape, dim = self._shape, self._tables[1][0].shape[1]
+        return min(self.threads, threads_for((shape.pairs + shape.rows * shape.pool) * dim))
+
+    def _state(self, constants: tuple[float, float, float]) -> tuple[Any, Any, Any]:
+        """Return users, items and clock as compiled code sees them."""
+        from multimargin.kernels.lazy_adam.cpu import as_clock, as_table
+
+        (user_table, user_state), (item_table, item_state) = self._tables
+        rate, eps_now, eps_idle = (np.array([each]) for each in constants)
+        clock = as_clock(self.schedule, rate, eps_now, eps_idle, self._weight_decay)
+        return as_table(user_table, user_state), as_table(item_table, item_state), clock
+
+    def _make_room(self, shape: Shape) -> None:
+        """Have scratch memory for a batch of this shape, and the rows of its pairs."""
+        if shape == self._shape:
+            return
+        if any(wanted > there for wanted, there in zip(shape, self._most, strict=True)):
+            self._most = Shape(*map(max, shape, self._most))
+            n_users, (n_items, dim) = len(self._tables[0][0]), self._tables[1][0].shape
+            self._room = new_scratch(self._most, n_users, n_items, dim, get_threads())
+        self._shape = shape
+        rows = np.arange(shape.rows, dtype=np.int32)
+        self._room.row[: shape.pairs] = np.concatenate(
+            (rows, np.repeat(rows, shape.others), np.repeat(rows, shape.negatives))
+        )

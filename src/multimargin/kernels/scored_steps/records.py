@@ -1,0 +1,122 @@
+"""What the strides of a step read and hand on, in named groups; tables and clock are lazy Adam's."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from multimargin.kernels.intrinsics import TILE_LANES, TILE_ROWS
+
+LANES = 8  # a power of 2, fixed whatever the number of threads: it fixes the order of sums
+NEIGHBOURS = 16  # items of a lane that stand together: what is 4 bytes an item fills a cache line of one owner
+
+
+class Settings(NamedTuple):
+    """What does not change during a call."""
+
+    cosine: bool
+    dropout: np.float32
+    clip_norm: float  # 0: no clipping
+    dropout_key: np.uint64
+    negatives_key: np.uint64
+    seen_indptr: Any  # (U+1,), or (0,) to draw from all items
+    seen_indices: Any
+
+
+class Shape(NamedTuple):
+    """The shape of a batch: ``rows`` times (a positive, ``others``, ``negatives``), and a pool that all rows share."""
+
+    rows: int
+    others: int
+    negatives: int
+    pool: int
+
+    @property
+    def pairs(self) -> int:
+        """F, pairs of a row and an item of its own."""
+        return self.rows * (1 + self.others + self.negatives)
+
+
+class Scratch(NamedTuple):
+    """What one stride leaves for the next.
+
+    The F pairs of rows with items of their own stand in one line: positives (B,), others (B, K), negatives (B, N);
+    after them the P items of the pool. A lane is a fixed share of the items; those that a step touches have slots in
+    their lane, S at most, and the pairs of a slot are chained in the order of the line's rows. D' is D, padded to a
+    multiple of 16 with zeros.
+    """
+
+    newest: Any  # (U,) while a batch is taken, the last row with this user; else -1
+    users: Any  # (B,) user of each row
+    leader: Any  # (B,) first row of the batch with the same user
+    following: Any  # (B,) next row with the same user, -1 at the end
+    dropout_place: Any  # (B,) of each row in the stream
+    item: Any  # (F,)
+    row: Any  # (F,) of each pair
+    pool: Any  # (P,) items
+    listed: Any  # (threads, LANES, F) a thread's pairs by lane, in the order of rows
+    n_listed: Any  # (threads, LANES or more)
+    place: Any  # (I,) while slots are given, the slot of an item; else -1
+    touched: Any  # (LANES, S) items
+    n_touched: Any  # (LANES,)
+    first: Any  # (LANES, S) first pair of a slot
+    last: Any  # (LANES, S) and the last
+    after: Any  # (F + P,) next pair of the slot, -1 at the end
+    inverse: Any  # (LANES, S) inverse norm
+    active: Any  # (LANES, S) 1 if a pair has a gradient
+    item_gradient: Any  # (LANES, S, D)
+    item_norm: Any  # (LANES,) squared norms
+    lacking: Any  # (B,) drift that the user's row lacks
+    user_inverse: Any  # (B,)
+    keep: Any  # (B, D) dropout factors
+    unit: Any  # (B, D) the user's vector, normalised for cosines
+    query: Any  # (B, D') the same with dropout
+    lane_gradient: Any  # (LANES, B, D') of the queries
+    user_gradient: Any  # (B, D')
+    user_norm: Any  # (B,)
+    pool_unit: Any  # (P, D') normalised for cosines
+    pool_panels: Any  # (P/16, D, 16) the same, 16 items side by side
+    pool_gradient: Any  # (P, D')
+    scale: Any  # (1,) what gradients were multiplied by
+    tiles: Any  # (threads, 8, 16)
+
+
+def new_scratch(shape: Shape, n_users: int, n_items: int, dim: int, threads: int) -> Scratch:
+    """Return room for one step of at most ``shape``; most of it only takes memory where it is filled."""
+    batch, pairs, pool = shape.rows, shape.pairs, shape.pool
+    depth = min(-(-n_items // (LANES * NEIGHBOURS)) * NEIGHBOURS, pairs + pool)
+    width, panels = -(-dim // TILE_LANES) * TILE_LANES, -(-pool // TILE_LANES)
+    return Scratch(
+        newest=np.full(n_users, -1, np.int64),
+        users=np.empty(batch, np.int64),
+        leader=np.empty(batch, np.int64),
+        following=np.empty(batch, np.int64),
+        dropout_place=np.empty(batch, np.int64),
+        item=np.empty(pairs, np.int32),
+        row=np.empty(pairs, np.int32),
+        pool=np.empty(pool, np.int32),
+        listed=np.empty((threads, LANES, pairs), np.int32),
+        n_listed=np.zeros((threads, 2 * LANES), np.int64),  # two cache lines each
+        place=np.full(n_items, -1, np.int32),
+        touched=np.empty((LANES, depth), np.int64),
+        n_touched=np.zeros(LANES, np.int64),
+        first=np.empty((LANES, depth), np.int32),
+        last=np.empty((LANES, depth), np.int32),
+        after=np.empty(pairs + pool, np.int32),
+        inverse=np.empty((LANES, depth), np.float32),
+        active=np.empty((LANES, depth), np.int8),
+        item_gradient=np.empty((LANES, depth, dim), np.float32),
+        item_norm=np.empty(LANES, np.float64),
+        lacking=np.empty(batch, np.float32),
+        user_inverse=np.empty(batch, np.float32),
+        keep=np.ones((batch, dim), np.float32),
+        unit=np.empty((batch, dim), np.float32),
+        query=np.zeros((batch, width), np.float32),
+        lane_gradient=np.zeros((LANES, batch, width), np.float32),
+        user_gradient=np.empty((batch, width), np.float32),
+        user_norm=np.empty(batch, np.float64),
+        pool_unit=np.zeros((pool, width), np.float32),
+        pool_panels=np.zeros((panels, dim, TILE_LANES), np.float32),
+        pool_gradient=np.empty((pool, width), np.float32),
+        scale=np.ones(1, np.float32),
+        tiles=np.empty((threads, TILE_ROWS, TILE_LANES), np.float32),
+    )
