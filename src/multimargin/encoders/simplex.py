@@ -30,6 +30,8 @@ class SimpleX(Encoder):
     H_u is the user's history, x_i a vector of the item: the one it is scored with, or one that it has in histories
     only. In "user_attention" q_u is e_u, in "self_attention" one free vector for all users.
 
+    Use:
+        histories: users who are what they touched, new users and changing histories.
     Args:
         embedding_dim: D, 1 or more.
         gamma: share of the user's own vector, in [0, 1]. 0.8 on Gowalla as published; 1 is MF.

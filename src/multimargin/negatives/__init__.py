@@ -64,8 +64,8 @@ NEGATIVES: dict[str, type[NegativeSampler]] = {
     "positive-mix": PositiveMixNegatives,
     "interpolated": InterpolatedNegatives,
     "clustered": ClusteredNegatives,
+    "semantic": SemanticNegatives,
     "external": ExternalNegatives,
     "margin-filtered": MarginFilteredNegatives,
     "rank-filtered": RankFilteredNegatives,
-    "semantic": SemanticNegatives,
 }

@@ -35,6 +35,8 @@ class SemanticNegatives(NegativeSampler):
     microseconds a row whatever N is, twice that where a batch's users times I exceed 2**22, and a few hundred ns a
     draw: more than scoring it costs with 64 dimensions. Holds 8 bytes times I times ``nearest``.
 
+    Use:
+        from elsewhere: titles or descriptions of items, as vectors of any text encoder.
     Args:
         item_vectors: (I, any) of any text encoder: a ``.parquet`` file by id, as ``multimargin data embed`` writes it,
             a ``.npy`` file or an array in the order of the item vocabulary. Brought to length 1. None: no texts, and
