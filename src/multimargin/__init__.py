@@ -19,6 +19,7 @@ from multimargin.errors import (
 )
 
 if TYPE_CHECKING:
+    from multimargin.baselines import ALS, EASE, GFCF, SLIM, Baseline, ChebyCF, ItemKNN, MostPopular
     from multimargin.data import (
         ByTime,
         Interactions,
@@ -109,6 +110,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "ALS",
     "AdaptiveHardnessNegatives",
     "AdaptiveSoftmaxNegatives",
     "AdaptiveTemperatureLoss",
@@ -118,10 +120,12 @@ __all__ = [
     "ArgumentError",
     "AttentiveBPRLoss",
     "BPRLoss",
+    "Baseline",
     "BilateralRowLoss",
     "BilateralSoftmaxLoss",
     "Blend",
     "ByTime",
+    "ChebyCF",
     "CheckpointError",
     "ClusteredNegatives",
     "CosineContrastiveLoss",
@@ -133,11 +137,13 @@ __all__ = [
     "DeviceError",
     "DivergedError",
     "DynamicNegatives",
+    "EASE",
     "EarlyStopping",
     "Encoder",
     "Evaluation",
     "Evaluator",
     "ExternalNegatives",
+    "GFCF",
     "GeneralizedBCELoss",
     "GlobalContrastiveLoss",
     "GlobalTopKLoss",
@@ -148,6 +154,7 @@ __all__ = [
     "InBatchNegatives",
     "Interactions",
     "InterpolatedNegatives",
+    "ItemKNN",
     "KPairBPRLoss",
     "LazyAdam",
     "LeaveLastOut",
@@ -157,6 +164,7 @@ __all__ = [
     "MeanSquaredErrorLoss",
     "MemoryNegatives",
     "MixedNegatives",
+    "MostPopular",
     "MultiMarginActiveLoss",
     "MultiMarginError",
     "MultiMarginLoss",
@@ -179,6 +187,7 @@ __all__ = [
     "Recommender",
     "ReduceOnPlateau",
     "ReweightedSoftmaxLoss",
+    "SLIM",
     "SampledSoftmaxLoss",
     "Scorer",
     "SemanticNegatives",
@@ -208,6 +217,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "baselines": ["ALS", "Baseline", "ChebyCF", "EASE", "GFCF", "ItemKNN", "MostPopular", "SLIM"],
     "data": ["ByTime", "Interactions", "LeaveLastOut", "RandomPerUser", "Split", "Vocabulary", "k_core", "read_parts"],
     "data.synthetic": ["make_synthetic"],
     "encoders": ["Encoder", "MF", "SimpleX"],

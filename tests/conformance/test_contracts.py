@@ -1,4 +1,4 @@
-"""What holds for every public entry of LOSSES, NEGATIVES and ENCODERS and every kernel folder, found by itself."""
+"""What holds for every public entry of each axis, baselines included, and every kernel folder, found by itself."""
 
 import doctest
 import importlib
@@ -10,6 +10,7 @@ import sys
 import pytest
 
 import multimargin.kernels
+from multimargin.baselines import BASELINES, Baseline
 from multimargin.encoders import ENCODERS
 from multimargin.encoders.base import Encoder
 from multimargin.errors import ArgumentError
@@ -18,7 +19,7 @@ from multimargin.losses.base import Loss
 from multimargin.negatives import NEGATIVES
 from multimargin.negatives.base import NegativeSampler
 
-AXES = {Loss: LOSSES, NegativeSampler: NEGATIVES, Encoder: ENCODERS}
+AXES = {Loss: LOSSES, NegativeSampler: NEGATIVES, Encoder: ENCODERS, Baseline: BASELINES}
 ENTRIES = [pytest.param(base, entry, id=name) for base, axis in AXES.items() for name, entry in axis.items()]
 KERNELS = [module.name for module in pkgutil.iter_modules(multimargin.kernels.__path__) if module.ispkg]
 COMPOSED = {"fused_epoch", "shared_epoch"}  # equals the loop's own steps, which have references of their own

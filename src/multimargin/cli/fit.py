@@ -48,5 +48,6 @@ def fit(
         return
     if fitted.evaluation is not None:
         output.result(f"{fitted.evaluation}\n")
-    output.result(f"Run folder: {where} (best epoch {fitted.training.best_epoch})")
+    epoch = f" (best epoch {fitted.training.best_epoch})" if fitted.run.recipe().is_trained else ""
+    output.result(f"Run folder: {where}{epoch}")
     output.result(f"Everybody's lists: {output.command()} recommend {where} --k 10 -o recs.parquet")

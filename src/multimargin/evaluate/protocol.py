@@ -17,7 +17,9 @@ from multimargin.data.interactions import Interactions
 from multimargin.errors import DataError
 from multimargin.evaluate.metrics import METRICS, all_metrics, hits_of, metric_name
 from multimargin.recommend.recommender import Recommender
-from multimargin.recommend.top_k import Catalogue, SeenItems, as_table, normalised, top_k
+from multimargin.recommend.scorer import Scorer
+from multimargin.recommend.table_scorer import TableScorer
+from multimargin.recommend.top_k import SeenItems
 from multimargin.rng import as_generator
 
 Protocol = Literal["honest", "paper"]
@@ -142,26 +144,25 @@ class Evaluator:
         Raises:
             ArgumentError: the tables do not fit the data, or hold nan or inf.
         """
-        checks.choice("similarity", similarity, ("cosine", "dot"))
-        user_table, item_table = as_table("user_table", user_table), as_table("item_table", item_table)
-        sizes = (("user_table", user_table, self.relevant.n_users), ("item_table", item_table, self.relevant.n_items))
-        for name, table, size in sizes:
-            if len(table) != size:
-                checks.fail(name, f"have {size} rows, as the data says", len(table))
-        cosine = similarity == "cosine"
-        catalogue = Catalogue(normalised(item_table) if cosine else item_table)
+        return self.measure(TableScorer(user_table, item_table, similarity))
+
+    def measure(self, scorer: Scorer) -> Evaluation:
+        """Rank with any scorer and measure.
+
+        Raises:
+            ArgumentError: the scorer does not fit the data.
+        """
+        names = ("user_table", "item_table") if isinstance(scorer, TableScorer) else ("users", "items")
+        sizes = (scorer.n_users, self.relevant.n_users), (scorer.n_items, self.relevant.n_items)
+        for name, (found, expected) in zip(names, sizes, strict=True):
+            if found != expected:
+                checks.fail(name, f"have {expected} rows, as the data says", found)
         per_user = {f"{name}@{cut}": np.empty(len(self.users)) for cut in self.k for name in METRICS}
         depth = min(self.k[-1], self.relevant.n_items)
         for start in range(0, len(self.users), _BLOCK):
             users = self.users[start : start + _BLOCK]
-            vectors = user_table[users]
-            index, _ = top_k(
-                normalised(vectors) if cosine else vectors,
-                catalogue,
-                depth,
-                seen=SeenItems(self.seen.indptr, self.seen.indices, users),
-                threads=self.threads,
-            )
+            seen = SeenItems(self.seen.indptr, self.seen.indices, users)
+            index, _ = scorer.rank_users(users, depth, seen=seen, threads=self.threads)
             counts = self.relevant.user_counts[users]
             # every user without held-out items left out, the rest are consecutive in the compressed rows
             first, last = self.relevant.indptr[users[0]], self.relevant.indptr[users[-1] + 1]
@@ -193,7 +194,7 @@ def evaluate(
     """Rank all items for every user of ``test`` and measure the lists.
 
     Args:
-        model: tables, ids and seen items.
+        model: scorer, ids and seen items.
         test: held-out interactions. Read separately, with ids of its own, it is matched to the model's by id; pairs of
             users or items that were not in training are left out, counted in a note.
         k: cut-offs.
@@ -208,7 +209,7 @@ def evaluate(
     seen = model.seen if seen is None else seen
     test, notes = _matched(test, model.seen)
     evaluator = Evaluator(test, seen=seen, k=k, protocol=protocol, n_users=n_users, rng=rng)
-    result = evaluator(model.user_table, model.item_table, model.similarity)
+    result = evaluator.measure(model.scorer)
     return Evaluation(**{**vars(result), "notes": (*notes, *result.notes)}) if notes else result
 
 

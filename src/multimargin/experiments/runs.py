@@ -120,7 +120,7 @@ def run_all(
                     elif is_done(job, folder):
                         ended(Outcome(job, Run(folder / job.name), "skipped"))
                     else:
-                        shown.started(job.name, int(job.recipe.values["epochs"]))
+                        shown.started(job.name, int(job.recipe.values["epochs"] or 1))
                         workers.append(_Worker.start(job, folder, max(1, total // at_once), handle))
                 for worker in list(workers):
                     for row in worker.new_rows():

@@ -58,7 +58,8 @@ def give_way(typing_context):
     return types.void(), generate
 
 
-def _prefetch(builder, address):
+def prefetch(builder, address):
+    """Ask for the cache line of ``address``."""
     kind = ir.FunctionType(ir.VoidType(), [address.type, _INT, _INT, _INT])
     function = builder.module.declare_intrinsic("llvm.prefetch", [address.type], kind)
     builder.call(function, [address, _INT(0), _INT(3), _INT(1)])  # to read, into every level, data
@@ -71,7 +72,7 @@ def fetch(typing_context, array, place):
 
     def generate(context, builder, signature, arguments):
         address = address_of(context, builder, signature.args[0], arguments[0], arguments[1], kind_of_entry)
-        _prefetch(builder, address)
+        prefetch(builder, address)
         return context.get_dummy_value()
 
     return types.void(array, types.int64), generate
@@ -92,7 +93,7 @@ def fetch_drawn(typing_context, rows, width, drawn, place):
 
     def generate(context, builder, signature, arguments):
         for k in range(4):
-            _prefetch(builder, _drawn_row(context, builder, signature, arguments, k))
+            prefetch(builder, _drawn_row(context, builder, signature, arguments, k))
         return context.get_dummy_value()
 
     return types.void(rows, types.int64, drawn, types.int64), generate

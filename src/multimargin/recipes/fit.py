@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from multimargin import checks
+from multimargin.baselines import Baseline
 from multimargin.data import Interactions, catalogue, read_parts
 from multimargin.data.folders import find_parts
 from multimargin.data.splits import GivenParts, Split, SplitStrategy
@@ -21,8 +22,9 @@ from multimargin.losses import MultiMarginLoss
 from multimargin.losses.base import Loss
 from multimargin.negatives import UniformNegatives
 from multimargin.negatives.base import NegativeSampler
-from multimargin.recipes.recipe import Objects, Recipe, canonical_metric
+from multimargin.recipes.recipe import Recipe, canonical_metric
 from multimargin.recipes.run import Run, environment, peak_memory_mib, write_json
+from multimargin.recipes.untrained import build_baseline, n_numbers
 from multimargin.recommend import Recommender, choose_popularity, with_popularity
 from multimargin.recommend.popularity import Tables
 from multimargin.rng import Streams
@@ -79,7 +81,7 @@ def fit(
     train: Interactions,
     *,
     valid: Interactions | None = None,
-    encoder: Encoder | None = None,
+    encoder: Encoder | Baseline | None = None,
     loss: Loss | None = None,
     negatives: NegativeSampler | None = None,
     n_negatives: int | None = 100,
@@ -109,7 +111,8 @@ def fit(
     Args:
         train: interactions to learn from.
         valid: interactions to choose the best epoch on, sharing ``train``'s vocabularies; None: the last epoch is kept.
-        encoder: how users and items become vectors; None: ``MF(64)``.
+        encoder: how users and items become vectors; None: ``MF(64)``. Or a baseline, which is not trained: loss,
+            negatives, stopping, schedule and decay must be None, and what else is said of training has no part.
         loss: what is minimised; None: ``MultiMarginLoss()``.
         negatives: where negatives come from; None: ``UniformNegatives()``.
         n_negatives: N, negatives per positive, 1 or more; None only where none are drawn (``AllNegatives``).
@@ -146,6 +149,20 @@ def fit(
     """
     if resume and run is None:
         checks.fail("run", "be a folder to resume from", run)
+    metric = canonical_metric(metric, k)
+    evaluator = None if valid is None else Evaluator(valid, seen=train, k=tuple(k), n_users=evaluate_users, rng=seed)
+    seen = train if valid is None else train.union([valid])
+    if isinstance(encoder, Baseline):
+        of_training = {
+            "loss": loss, "negatives": negatives, "stopping": stopping, "schedule": schedule, "decay": decay,
+            "popularity": popularity or None, "resume": resume or None,
+        }  # fmt: skip
+        for name, value in of_training.items():
+            if value is not None:
+                checks.fail(name, f"be left out: {type(encoder).__name__} is not trained", value)
+        folder = None if run is None else Path(run)
+        scorer, _, _ = build_baseline(encoder, train, seed=seed, metric=metric, evaluator=evaluator, run=folder)
+        return Recommender.of(scorer, seen=seen, info={"seed": seed})
     trainer = Trainer(
         n_negatives=n_negatives,
         learning_rate=learning_rate,
@@ -154,7 +171,7 @@ def fit(
         epochs=epochs,
         clip_norm=clip_norm,
         dropout=dropout,
-        metric=canonical_metric(metric, k),
+        metric=metric,
         evaluate_every=evaluate_every,
         stopping=stopping,
         schedule=schedule,
@@ -164,7 +181,6 @@ def fit(
         seed=seed,
     )
     encoder = MF(64) if encoder is None else encoder
-    evaluator = None if valid is None else Evaluator(valid, seen=train, k=tuple(k), n_users=evaluate_users, rng=seed)
     serving = _Serving(encoder, train, popularity, evaluator)
     training = trainer.fit(
         train,
@@ -176,7 +192,6 @@ def fit(
         resume=resume,
         progress=progress,
     )
-    seen = train if valid is None else train.union([valid])
     return serving.recommender(seen, trainer.metric, {"best_epoch": training.best_epoch, "seed": seed})
 
 
@@ -224,43 +239,53 @@ def fit_recipe(
             "items": parts.train.n_items,
             "interactions": len(parts.train),
             "threads": get_threads(),
-            "device": objects.trainer.device,
+            "device": "cpu" if objects.trainer is None else objects.trainer.device,
             **environment(),
             "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             "ended": "running",
         }
         if not (resume and folder.checkpoint.exists()):  # what cannot go on stays as it was
             folder.write_info(info)
-        serving = _serving(recipe, objects, parts)
-        training = objects.trainer.fit(
-            parts.train,
-            encoder=objects.encoder,
-            loss=objects.loss,
-            negatives=objects.negatives,
-            evaluate=None if serving.evaluator is None else serving.evaluate,
-            run=folder.path,
-            resume=resume and folder.checkpoint.exists(),
-            progress=progress,
-        )
+        about, evaluation = {"recipe": recipe.name, "protocol": info["protocol"]}, None
+        if isinstance(objects.encoder, Baseline):
+            scorer, training, selected = build_baseline(
+                objects.encoder, parts.train, seed=recipe.values["seed"], metric=recipe.values["metric"],
+                evaluator=_evaluator(recipe, parts), run=folder.path,
+            )  # fmt: skip
+            model = Recommender.of(scorer, seen=parts.known, info=about)
+            n_parameters = n_numbers(scorer)
+            evaluation = selected if parts.select is parts.test else None  # the same lists, the same seen items
+        else:
+            encoder, loss, negatives, trainer = objects.of_training()
+            serving = _Serving(encoder, parts.train, recipe.values["popularity"], _evaluator(recipe, parts))
+            training = trainer.fit(
+                parts.train,
+                encoder=encoder,
+                loss=loss,
+                negatives=negatives,
+                evaluate=None if serving.evaluator is None else serving.evaluate,
+                run=folder.path,
+                resume=resume and folder.checkpoint.exists(),
+                progress=progress,
+            )
+            if not training.history:
+                raise KeyboardInterrupt(f"interrupted before the first epoch ended; nothing is left in {folder.path}")
+            model = serving.recommender(parts.known, recipe.values["metric"], about)
+            n_parameters = _n_parameters(encoder) + _n_parameters(loss)
+            _draw(folder, recipe)
         info["ended"] = training.stopped
-        if not training.history:
-            raise KeyboardInterrupt(f"interrupted before the first epoch ended; nothing is left in {folder.path}")
-        named = {"recipe": recipe.name, "protocol": info["protocol"]}
-        model = serving.recommender(parts.known, recipe.values["metric"], named)
         model.save(folder.model)
-        evaluation = None
         # an interrupted honest run will go on: test data is read once, at the end
         if parts.test is not None and training.stopped != "interrupted":
-            evaluation = evaluate_parts(model, parts, recipe)
+            evaluation = evaluation or evaluate_parts(model, parts, recipe)
             folder.write_per_user(model.users.ids(evaluation.users), evaluation.per_user)
             write_json(
                 folder.path / "evaluation.json",
                 {**evaluation.to_dict(), "recipe": recipe.name, "best_epoch": training.best_epoch},
             )
-        _draw(folder, recipe)
         info |= {
-            "popularity": model.info["popularity"],
-            "parameters": _n_parameters(objects.encoder) + _n_parameters(objects.loss),
+            "popularity": model.info.get("popularity", 0.0),
+            "parameters": n_parameters,
             "epochs": len(training.history),
             "best_epoch": training.best_epoch,
             "training_seconds": round(sum(float(row.get("train_seconds", 0)) for row in training.history), 3),
@@ -414,19 +439,19 @@ class _Serving:
         return Recommender(user_table, item_table, similarity=similarity, seen=seen, info=told)
 
 
-def _serving(recipe: Recipe, objects: Objects, parts: Parts) -> _Serving:
-    """Return how a recipe's model is evaluated and served."""
-    values, evaluator = recipe.values, None
-    if parts.select is not None:
-        evaluator = Evaluator(
-            parts.select,
-            seen=parts.train,
-            k=tuple(values["k"]),
-            protocol=values["protocol"],
-            n_users=values["evaluate_users"],
-            rng=recipe.data_seed,
-        )
-    return _Serving(objects.encoder, parts.train, values["popularity"], evaluator)
+def _evaluator(recipe: Recipe, parts: Parts) -> Evaluator | None:
+    """Return what measures a recipe's model on what it is selected by, None where there is nothing."""
+    if parts.select is None:
+        return None
+    values = recipe.values
+    return Evaluator(
+        parts.select,
+        seen=parts.train,
+        k=tuple(values["k"]),
+        protocol=values["protocol"],
+        n_users=values["evaluate_users"],
+        rng=recipe.data_seed,
+    )
 
 
 def _n_parameters(module: Encoder | Loss) -> int:

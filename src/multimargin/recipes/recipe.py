@@ -15,6 +15,7 @@ from multimargin import checks
 from multimargin.errors import RecipeError
 
 if TYPE_CHECKING:
+    from multimargin.baselines import Baseline
     from multimargin.data.splits import SplitStrategy
     from multimargin.encoders import Encoder
     from multimargin.losses.base import Loss
@@ -29,13 +30,26 @@ PROTOCOLS = ("honest", "paper")
 
 @dataclass(frozen=True)
 class Objects:
-    """What a recipe names, built: everything a run is made of but its data."""
+    """What a recipe names, built: everything a run is made of but its data.
 
-    encoder: "Encoder"
-    loss: "Loss"
-    negatives: "NegativeSampler"
+    Where the encoder is a baseline, there are no loss, negatives and trainer.
+    """
+
+    encoder: "Encoder | Baseline"
+    loss: "Loss | None"
+    negatives: "NegativeSampler | None"
     split: "SplitStrategy"
-    trainer: "Trainer"
+    trainer: "Trainer | None"
+
+    def of_training(self) -> "tuple[Encoder, Loss, NegativeSampler, Trainer]":
+        """Return encoder, loss, negatives and trainer of a recipe that is trained."""
+        from multimargin.encoders import Encoder
+
+        assert isinstance(self.encoder, Encoder)
+        assert self.loss is not None
+        assert self.negatives is not None
+        assert self.trainer is not None
+        return self.encoder, self.loss, self.negatives, self.trainer
 
 
 @dataclass(frozen=True)
@@ -44,7 +58,8 @@ class Recipe:
 
     Args:
         name: the shipped recipe's name, or the file's stem.
-        values: one entry for each key of ``schema()``; the entries of an axis hold its name and every parameter.
+        values: one entry for each key of ``schema()``; the entries of an axis hold its name and every parameter. Where
+            the encoder is a baseline, what is said of training is None.
     """
 
     name: str
@@ -74,7 +89,10 @@ class Recipe:
     def to_yaml(self) -> str:
         """Return the resolved recipe as YAML, one line per key, which ``load`` reads back to the same values."""
         lines = [f"# multimargin fit {self.name}\n"]
+        of_training = () if self.is_trained else _keys_of_training()
         for key, value in self.values.items():
+            if key in of_training:
+                continue
             text = yaml.dump(value, Dumper=_Dumper, default_flow_style=True, sort_keys=False, width=10_000).strip()
             lines.append(f"{key}: {text.removesuffix('...').strip()}\n")
         return "".join(lines)
@@ -90,6 +108,11 @@ class Recipe:
         chosen = self.values["split_seed"]
         return int(self.values["seed"] if chosen is None else chosen)
 
+    @property
+    def is_trained(self) -> bool:
+        """Whether the encoder is trained; a baseline is not."""
+        return not _is_baseline(self.values["encoder"]["name"])
+
     def strategy(self) -> "SplitStrategy":
         """Build the split alone."""
         made: SplitStrategy = _construct("split", self.values["split"])
@@ -103,7 +126,11 @@ class Recipe:
             DeviceError: the device asked for is not there.
         """
         values = self.values
-        built = {axis: _construct(axis, values[axis]) for axis in _AXES}
+        built: dict[str, Any] = {
+            axis: None if values[axis] is None else _construct(axis, values[axis]) for axis in _AXES
+        }
+        if not self.is_trained:
+            return Objects(**built, trainer=None)
         trainer = {key: values[key] for key in _trainer_parameters()}
         for key, make in _trainer_parts().items():
             if trainer[key] is not None:
@@ -253,6 +280,7 @@ def _resolve(values: Mapping[str, Any]) -> dict[str, Any]:
     for key in values:
         if key not in schema():
             _unknown(key, list(schema()))
+    left_out = _left_out(values)
     resolved: dict[str, Any] = {"data": values.get("data"), "read": _options("read", values.get("read") or {})}
     if resolved["data"] is not None:
         resolved["data"] = str(resolved["data"])
@@ -263,7 +291,7 @@ def _resolve(values: Mapping[str, Any]) -> dict[str, Any]:
             f"protocol must be one of {', '.join(PROTOCOLS)}; got {resolved['protocol']!r}. {near}".rstrip()
         )
     for axis, default in _DEFAULT_NAMES.items():
-        resolved[axis] = _resolve_axis(axis, values.get(axis, default))
+        resolved[axis] = None if axis in left_out else _resolve_axis(axis, values.get(axis, default))
     popularity = values.get("popularity", 0.0)
     resolved["popularity"] = popularity if popularity == "auto" else checks.not_negative("popularity", popularity)
     k = values.get("k", [20, 50])
@@ -277,10 +305,39 @@ def _resolve(values: Mapping[str, Any]) -> dict[str, Any]:
     resolved["split_seed"] = None if split_seed is None else checks.at_least("split_seed", split_seed, 0)
     parts = _trainer_parts()
     for key, parameter in _trainer_parameters().items():
-        value = values.get(key, parameter.default)
+        value = values.get(key, None if key in left_out else parameter.default)
         resolved[key] = _options(key, value, fill=True) if key in parts and value is not None else value
     resolved["metric"] = canonical_metric(resolved["metric"], resolved["k"])
     return resolved
+
+
+def _left_out(values: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the keys that are None because the encoder is a baseline.
+
+    Raises:
+        RecipeError: one of them is set.
+    """
+    name = _name(values.get("encoder", _DEFAULT_NAMES["encoder"]))
+    if not isinstance(name, str) or not _is_baseline(name):
+        return ()
+    for key in (*_keys_of_training(), "popularity"):
+        if values.get(key) is not None and not (key == "popularity" and values[key] == 0):
+            raise RecipeError(
+                f"{key} must be left out, for {name!r} is not trained; got {_name(values[key])!r}. Take away its line, "
+                f"or add {key}=null."
+            )
+    return _keys_of_training()
+
+
+def _is_baseline(name: str) -> bool:
+    from multimargin.baselines import Baseline
+
+    return issubclass(_class_of("encoder", name), Baseline)
+
+
+def _keys_of_training() -> tuple[str, ...]:
+    """Return what a baseline has no use for: all that the trainer takes but the seed and the metric."""
+    return ("loss", "negatives", *(key for key in _trainer_parameters() if key not in ("seed", "metric")))
 
 
 def _resolve_axis(axis: str, value: Any) -> dict[str, Any]:
@@ -340,9 +397,10 @@ def _splits() -> dict[str, Any]:
 
 
 def _encoders() -> dict[str, Any]:
+    from multimargin.baselines import BASELINES
     from multimargin.encoders import ENCODERS
 
-    return dict(ENCODERS)
+    return {**ENCODERS, **BASELINES}
 
 
 def _losses() -> dict[str, Any]:
@@ -461,6 +519,8 @@ def first_sentence(documented: object) -> str:
 
 def _describe_recipe(values: Mapping[str, Any]) -> str:
     data = values.get("data") or "data of your own"
+    if _is_baseline(_name(values.get("encoder", _DEFAULT_NAMES["encoder"]))):
+        return f"{data}: {_name(values['encoder'])}, {values.get('protocol', 'honest')} protocol"
     parts = [f"{_name(values.get(axis, _DEFAULT_NAMES[axis]))}" for axis in ("encoder", "loss", "negatives")]
     n = values.get("n_negatives")
     parts[-1] += "" if n is None else f", N = {n}"

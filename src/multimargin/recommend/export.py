@@ -5,8 +5,8 @@ the folder still holds the old model, from it on the new one. Only then are file
 
 ::
 
-    model.json                     format, version, similarity, sizes, info, {role: [file, sha256]}
-    tables-<hash>.safetensors      user_table (U, D), item_table (I, D), float32
+    model.json                     format, version, scorer and its settings, sizes, info, {role: [file, sha256]}
+    tables-<hash>.safetensors      user_table (U, D), item_table (I, D), float32; or the arrays of another scorer
     users-<hash>.parquet           id: outside ids in index order
     items-<hash>.parquet
     seen-<hash>.parquet            user, item: indices of seen pairs, by user, then item
@@ -32,12 +32,14 @@ from multimargin import checks
 from multimargin.data.interactions import Interactions
 from multimargin.data.vocabulary import Vocabulary
 from multimargin.errors import ArgumentError, CheckpointError, DataError
+from multimargin.recommend.table_scorer import TableScorer
 
 if TYPE_CHECKING:
     from multimargin.recommend.recommender import Recommender
 
 FORMAT = "multimargin-recommender"
-VERSION = 1
+VERSION = 2
+_TABLES_VERSION = 1  # a model of two tables is written as ever
 _MANIFEST = "model.json"
 _SUFFIXES = (".parquet", ".csv", ".jsonl")
 
@@ -52,14 +54,16 @@ def save(model: "Recommender", folder: str | Path) -> None:
     folder = Path(folder)
     manifest: dict[str, Any] = {
         "format": FORMAT,
-        "version": VERSION,
-        "similarity": model.similarity,
+        "version": _TABLES_VERSION if model.scorer.kind == TableScorer.kind else VERSION,
+        "scorer": model.scorer.kind,
+        **model.scorer.settings(),
         "users": len(model.users),
         "items": len(model.items),
-        "embedding_dim": model.item_table.shape[1],
         "files": {},
         "info": model.info,
     }
+    if isinstance(model.scorer, TableScorer):
+        manifest["embedding_dim"] = model.item_table.shape[1]
     try:
         _as_text(manifest)
     except (TypeError, ValueError) as error:
@@ -93,6 +97,7 @@ def load(folder: str | Path) -> "Recommender":
         CheckpointError: the folder holds no model, or a file of it is missing, corrupt or of a newer format.
     """
     from multimargin.recommend.recommender import Recommender
+    from multimargin.recommend.scorers import SCORERS
 
     folder = Path(folder)
     path = folder / _MANIFEST
@@ -105,7 +110,7 @@ def load(folder: str | Path) -> "Recommender":
                 f"{path} has format version {manifest['version']}, but this multimargin reads up to {VERSION}. Update."
             )
         files = {role: (str(name), str(digest)) for role, (name, digest) in manifest["files"].items()}
-        similarity, info = manifest["similarity"], manifest["info"]
+        scorer, info = SCORERS[manifest.get("scorer", TableScorer.kind)], manifest["info"]
     except (FileNotFoundError, NotADirectoryError):
         raise CheckpointError(
             f"{folder} holds no model: {_MANIFEST} is missing. Name a folder that save wrote."
@@ -116,12 +121,12 @@ def load(folder: str | Path) -> "Recommender":
         raise _corrupt(path) from None
     found = {role: _checked(folder, files, role, path) for role in ("tables", "users", "items", "seen")}
     try:
-        tables = safetensors.numpy.load_file(found["tables"])
+        arrays = safetensors.numpy.load_file(found["tables"])
         users = Vocabulary(pl.read_parquet(found["users"])["id"], kind="user")
         items = Vocabulary(pl.read_parquet(found["items"])["id"], kind="item")
         pairs = pl.read_parquet(found["seen"])
         seen = Interactions.from_pairs(pairs["user"].to_numpy(), pairs["item"].to_numpy(), users, items)
-        return Recommender(tables["user_table"], tables["item_table"], similarity=similarity, seen=seen, info=info)
+        return Recommender.of(scorer.restore(arrays, manifest), seen=seen, info=info)
     except (ArgumentError, DataError, KeyError, SafetensorError, pl.exceptions.PolarsError) as error:
         # each file is what was written, so they do not belong together
         raise CheckpointError(f"{path} describes no usable model: {error} Train or copy it again.") from None
@@ -144,11 +149,15 @@ def export(model: "Recommender", folder: str | Path, *, ids: str = "parquet") ->
         ids: "parquet" or "csv".
 
     Raises:
+        ArgumentError: the model has no vectors.
         OSError: it cannot be written.
     """
     from multimargin.recommend.top_k import normalised
 
     checks.choice("ids", ids, ("parquet", "csv"))
+    if not isinstance(model.scorer, TableScorer):
+        way_out = "Export an encoder's or als's model; save keeps any, write_recommendations writes its lists."
+        checks.fail("export", "be of a model with vectors; this one scores histories", model.scorer.kind, way_out)
     folder = Path(folder)
     cosine = model.similarity == "cosine"
     described = {
@@ -255,8 +264,7 @@ def _replace(path: Path, data: bytes) -> None:
 
 def _contents(model: "Recommender") -> Iterator[tuple[str, str, Callable[[Path], object]]]:
     """Return the role and suffix of each file of a model, and what writes it."""
-    tables = {"user_table": model.user_table, "item_table": model.item_table}
-    yield "tables", "safetensors", lambda path: safetensors.numpy.save_file(tables, path)
+    yield "tables", "safetensors", lambda path: safetensors.numpy.save_file(model.scorer.arrays(), path)
     yield "users", "parquet", pl.DataFrame({"id": model.users.series}).write_parquet
     yield "items", "parquet", pl.DataFrame({"id": model.items.series}).write_parquet
     yield "seen", "parquet", pl.DataFrame({"user": model.seen.user_index, "item": model.seen.indices}).write_parquet

@@ -1,7 +1,6 @@
-"""A trained model as its user meets it: two tables, two vocabularies, what everybody has seen."""
+"""A model as its user meets it: a scorer, two vocabularies, what everybody has seen."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +13,9 @@ from multimargin.data.interactions import Interactions
 from multimargin.data.vocabulary import Vocabulary
 from multimargin.encoders.base import Similarity
 from multimargin.errors import UnknownIdError
-from multimargin.recommend.fold_in import fold_in
-from multimargin.recommend.top_k import Catalogue, SeenItems, as_table, normalised, top_k
+from multimargin.recommend.scorer import Scorer
+from multimargin.recommend.table_scorer import TableScorer
+from multimargin.recommend.top_k import SeenItems
 
 Ids = Any  # one id, a sequence or a polars Series of them
 
@@ -24,6 +24,8 @@ _BLOCK = 16_384  # users whose lists are held at a time
 
 class Recommender:
     """Answers questions by outside ids: lists for known users, for new ones, and who or what is alike.
+
+    This constructor takes two tables; ``Recommender.of`` takes any scorer.
 
     Args:
         user_table: (U, D) user vectors, array or tensor.
@@ -45,26 +47,49 @@ class Recommender:
         seen: Interactions,
         info: Mapping[str, Any] | None = None,
     ):
-        checks.choice("similarity", similarity, ("cosine", "dot"))
-        self.user_table = as_table("user_table", user_table)
-        self.item_table = as_table("item_table", item_table)
-        for name, table, size in (
-            ("user_table", self.user_table, seen.n_users),
-            ("item_table", self.item_table, seen.n_items),
-        ):
-            if len(table) != size:
-                checks.fail(name, f"have {size} rows, one for each id", len(table))
-        if self.user_table.shape[1] != self.item_table.shape[1]:
-            checks.fail(
-                "item_table", f"have {self.user_table.shape[1]} columns, as user_table", self.item_table.shape[1]
-            )
-        self.similarity: Similarity = similarity
-        self.seen = seen
-        self.info = dict(info or {})
+        self._hold(TableScorer(user_table, item_table, similarity), seen, info)
+
+    @classmethod
+    def of(cls, scorer: Scorer, *, seen: Interactions, info: Mapping[str, Any] | None = None) -> "Recommender":
+        """Return a recommender that ranks by ``scorer``.
+
+        Raises:
+            ArgumentError: the scorer does not fit ``seen``.
+        """
+        made = cls.__new__(cls)
+        made._hold(scorer, seen, info)
+        return made
+
+    def _hold(self, scorer: Scorer, seen: Interactions, info: Mapping[str, Any] | None) -> None:
+        names = ("user_table", "item_table") if isinstance(scorer, TableScorer) else ("users", "items")
+        sizes = (scorer.n_users, seen.n_users), (scorer.n_items, seen.n_items)
+        for name, (found, expected) in zip(names, sizes, strict=True):
+            if found != expected:
+                checks.fail(name, f"have {expected} rows, one for each id", found)
+        self.scorer, self.seen, self.info = scorer, seen, dict(info or {})
 
     def __repr__(self) -> str:
         users, items = f"{len(self.users):,} users", f"{len(self.items):,} items"
+        if not isinstance(self.scorer, TableScorer):
+            return f"Recommender({users}, {items}, {self.scorer.kind})"
         return f"Recommender({users}, {items}, D = {self.item_table.shape[1]}, {self.similarity})"
+
+    @property
+    def user_table(self) -> NDArray[np.float32]:
+        """(U, D) user vectors, not normalised; ArgumentError where the model has none."""
+        return self.scorer.tables()[0]
+
+    @property
+    def item_table(self) -> NDArray[np.float32]:
+        """(I, D) item vectors, not normalised; ArgumentError where the model has none."""
+        return self.scorer.tables()[1]
+
+    @property
+    def similarity(self) -> Similarity:
+        """How two vectors become a score: "cosine" or "dot"; ArgumentError where the model has none."""
+        self.scorer.tables()
+        similarity: Similarity = self.scorer.settings()["similarity"]
+        return similarity
 
     @property
     def users(self) -> Vocabulary:
@@ -102,13 +127,13 @@ class Recommender:
         """Return what ``recommend`` returns as an iterator of frames of some thousand users each, at least one."""
         k = self._list_length(k, len(self.items))
         known = np.arange(len(self.users)) if users is None else self._find(self.users, users)
-        catalogue = self._catalogue if items is None else self._catalogue_of(items)
+        scorer = self._among(items)
 
         def frames() -> Iterator[pl.DataFrame]:
             for start in range(0, max(len(known), 1), _BLOCK):
                 part = known[start : start + _BLOCK]
                 seen = SeenItems(self.seen.indptr, self.seen.indices, part) if exclude_seen else None
-                index, score = top_k(self._ready(self.user_table[part]), catalogue, k, seen=seen)
+                index, score = scorer.rank_users(part, k, seen=seen)
                 yield _frame(("user_id", self.users, part), ("item_id", self.items), index, score)
 
         return frames()
@@ -131,11 +156,9 @@ class Recommender:
         """
         k = self._list_length(k, len(self.items))
         touched = self._history(history)
-        vector = self._ready(fold_in(touched, self.item_table, similarity=self.similarity)[None])
-        catalogue = self._catalogue if items is None else self._catalogue_of(items)
         distinct = np.unique(touched).astype(np.int32)
         seen = SeenItems(np.array([0, len(distinct)]), distinct) if exclude_seen else None
-        index, score = top_k(vector, catalogue, k, seen=seen)
+        index, score = self._among(items).rank_history(touched, k, seen=seen)
         return _frame(None, ("item_id", self.items), index, score)
 
     def fold_in(self, history: Any) -> NDArray[np.float32]:
@@ -146,26 +169,32 @@ class Recommender:
 
         Raises:
             UnknownIdError: an item was not in training.
-            ArgumentError: ``history`` is empty.
+            ArgumentError: ``history`` is empty, or the model has no vectors.
         """
-        return fold_in(self._history(history), self.item_table, similarity=self.similarity)
+        return self.scorer.fold_in(self._history(history))
 
     def similar_items(self, items: Ids, k: int = 10) -> pl.DataFrame:
-        """Return the ``k`` items whose vectors have the highest cosine with each of ``items``, itself left out.
+        """Return the ``k`` items most like each of ``items``, itself left out.
+
+        With vectors those with the highest cosine; else those for which a history of this item alone speaks most, and a
+        list is shorter where it says nothing of more.
 
         Returns:
-            Frame of item_id, similar_item_id, score (float32, the cosine) and rank (from 1).
+            Frame of item_id, similar_item_id, score (float32) and rank (from 1).
 
         Raises:
             UnknownIdError: an item was not in training.
-            ArgumentError: ``k`` is below 1 or not below the number of items.
+            ArgumentError: ``k`` is below 1 or not below the number of items, or the model does not compare items.
         """
         known = self._find(self.items, items)
-        index, score = self._similar(known, k, self._directions_of_items)
+        k = self._list_length(k, len(self.items) - 1, "others")
+        index, score = self.scorer.similar_items(known, k)
         return _frame(("item_id", self.items, known), ("similar_item_id", self.items), index, score)
 
     def similar_users(self, users: Ids, k: int = 10) -> pl.DataFrame:
-        """Return the ``k`` users whose vectors have the highest cosine with each of ``users``, themselves left out.
+        """Return the ``k`` users whose vectors, or else histories, have the highest cosine with each of ``users``.
+
+        They themselves are left out, and so is, without vectors, who has nothing in common.
 
         Returns:
             Frame of user_id, similar_user_id, score (float32, the cosine) and rank (from 1).
@@ -175,7 +204,8 @@ class Recommender:
             ArgumentError: ``k`` is below 1 or not below the number of users.
         """
         known = self._find(self.users, users)
-        index, score = self._similar(known, k, self._directions_of_users)
+        k = self._list_length(k, len(self.users) - 1, "others")
+        index, score = self.scorer.similar_users(known, k)
         return _frame(("user_id", self.users, known), ("similar_user_id", self.users), index, score)
 
     def write_recommendations(
@@ -217,32 +247,9 @@ class Recommender:
 
         export(self, folder, ids=ids)
 
-    @cached_property
-    def _catalogue(self) -> Catalogue:
-        return Catalogue(self._ready(self.item_table))
-
-    @cached_property
-    def _directions_of_items(self) -> Catalogue:
-        return self._catalogue if self.similarity == "cosine" else Catalogue(normalised(self.item_table))
-
-    @cached_property
-    def _directions_of_users(self) -> Catalogue:
-        return Catalogue(normalised(self.user_table))
-
-    def _catalogue_of(self, items: Ids) -> Catalogue:
-        return Catalogue(self._ready(self.item_table), candidates=np.unique(self._find(self.items, items)))
-
-    def _ready(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return vectors whose dot products are scores."""
-        return normalised(vectors) if self.similarity == "cosine" else vectors
-
-    def _similar(
-        self, known: NDArray[np.int64], k: int, catalogue: Catalogue
-    ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-        k = self._list_length(k, catalogue.n_items - 1, "others")
-        table = self.user_table if catalogue is self.__dict__.get("_directions_of_users") else self.item_table
-        itself = SeenItems(np.arange(len(known) + 1), known.astype(np.int32))
-        return top_k(normalised(table[known]), catalogue, k, seen=itself)
+    def _among(self, items: Ids) -> Scorer:
+        """Return what ranks these items alone, or all of them."""
+        return self.scorer if items is None else self.scorer.among(np.unique(self._find(self.items, items)))
 
     def _history(self, history: Any) -> NDArray[np.int64]:
         if hasattr(history, "columns"):

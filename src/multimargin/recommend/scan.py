@@ -120,12 +120,12 @@ def scan(  # type: ignore[no-untyped-def]
                 if near[each] < lowest[user] - slack[user] * chunk_length[position // np.uint64(CHUNK)]:
                     continue
                 item = item_index[position]
-                if item < 0 or _contains(indices, first, last, item):  # a row of padding, or a seen item
+                if item < 0 or contains(indices, first, last, item):  # a row of padding, or a seen item
                     continue
                 exact[0] = np.float32(_exact(users, user, vectors, position)) + np.float32(0)  # -0 becomes 0
-                key = _key(exact_bits[0], item)
+                key = key_of(exact_bits[0], item)
                 if key > keys[user, 0]:
-                    _replace_lowest(keys, user, key)
+                    replace_lowest(keys, user, key)
                     if keys[user, 0] != 0:
                         exact_bits[0] = _bits(keys[user, 0])
                         lowest[user] = exact[0]
@@ -140,7 +140,7 @@ def _nearest(value, step):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(inline="always")
-def _key(score_bits, item):  # type: ignore[no-untyped-def]
+def key_of(score_bits, item):  # type: ignore[no-untyped-def]
     """Return a uint64 that orders like (score, -item); above 0 for every finite score."""
     negative = (score_bits >> np.uint32(31)) != 0
     ordered = np.uint64(~score_bits) if negative else np.uint64(score_bits | np.uint32(0x80000000))
@@ -180,7 +180,8 @@ def _exact(users, user, items, item):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(nogil=True, cache=True)
-def _contains(indices, first, last, item):  # type: ignore[no-untyped-def]
+def contains(indices, first, last, item):  # type: ignore[no-untyped-def]
+    """Return whether ``item`` is in ``indices[first:last]``, which increase."""
     while first < last:
         middle = (first + last) >> 1
         if indices[middle] < item:
@@ -193,7 +194,7 @@ def _contains(indices, first, last, item):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(nogil=True, cache=True)
-def _replace_lowest(keys, user, key):  # type: ignore[no-untyped-def]
+def replace_lowest(keys, user, key):  # type: ignore[no-untyped-def]
     """Put ``key`` in the place of the lowest of the user's heap (lowest on top)."""
     size = keys.shape[1]
     place, below = 0, 1

@@ -169,7 +169,7 @@ def top_k(
     if len(rows) != n or (n and (rows.min() < 0 or rows.max() >= len(seen.indptr) - 1)):
         checks.fail("seen", f"have a row for each of the {n} users", f"{len(rows)} rows of {len(seen.indptr) - 1}")
 
-    seen = SeenItems(_read_only(seen.indptr, np.int64), _read_only(seen.indices, np.int32), rows)
+    seen = SeenItems(read_only(seen.indptr, np.int64), read_only(seen.indices, np.int32), rows)
     index = np.full((n, k), -1, dtype=np.int32)
     score = np.full((n, k), -np.inf, dtype=np.float32)
     starts = range(0, n, _BLOCK)
@@ -304,7 +304,7 @@ def _slack(dim: int) -> float:
     return (4 * dim * math.sqrt(dim) + 16) * 2.0**-24
 
 
-def _read_only(array: NDArray[Any], dtype: type[np.generic]) -> NDArray[Any]:
+def read_only(array: NDArray[Any], dtype: type[np.generic]) -> NDArray[Any]:
     """Return a read-only view: the kernel is compiled for one kind of array, and interactions are read-only."""
     view = np.ascontiguousarray(array, dtype=dtype).view()
     view.setflags(write=False)

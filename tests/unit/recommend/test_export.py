@@ -123,7 +123,8 @@ def test_a_broken_file_is_named(tmp_path, role, harm):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"version": 2}, "format version 2"),
+        ({"version": 3}, "format version 3"),
+        ({"scorer": "magic"}, "model.json is corrupt"),
         ({"format": "other"}, "is not the description of a recommender"),
         ({"files": {}}, "model.json is corrupt"),
         ({"files": {"tables": ["../tables", "0"]}}, "model.json is corrupt"),
