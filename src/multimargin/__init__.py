@@ -31,7 +31,7 @@ if TYPE_CHECKING:
         read_parts,
     )
     from multimargin.data.synthetic import make_synthetic
-    from multimargin.encoders import MF, Encoder, SimpleX
+    from multimargin.encoders import MF, Encoder, SimpleX, TwoTower
     from multimargin.evaluate import Evaluation, Evaluator, evaluate
     from multimargin.kernels.sampled_scores import sampled_scores
     from multimargin.losses import (
@@ -200,6 +200,7 @@ __all__ = [
     "Statistics",
     "TopKSoftmaxLoss",
     "Trainer",
+    "TwoTower",
     "UniformNegatives",
     "UnknownIdError",
     "VariationalBPRLoss",
@@ -220,7 +221,7 @@ _HOMES = {
     "baselines": ["ALS", "Baseline", "ChebyCF", "EASE", "GFCF", "ItemKNN", "MostPopular", "SLIM"],
     "data": ["ByTime", "Interactions", "LeaveLastOut", "RandomPerUser", "Split", "Vocabulary", "k_core", "read_parts"],
     "data.synthetic": ["make_synthetic"],
-    "encoders": ["Encoder", "MF", "SimpleX"],
+    "encoders": ["Encoder", "MF", "SimpleX", "TwoTower"],
     "evaluate": ["Evaluation", "Evaluator", "evaluate"],
     "kernels.sampled_scores": ["sampled_scores"],
     "losses": [

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -223,6 +223,11 @@ class Interactions:
             else None,
             n_duplicates=sum(part.n_duplicates for part in parts),
         )
+
+    def extended(self, users: Vocabulary, items: Vocabulary) -> "Interactions":
+        """Return the same interactions with longer vocabularies, which begin with these."""
+        empty = np.full(len(users) - self.n_users, self.indptr[-1])
+        return replace(self, indptr=np.concatenate((self.indptr, empty)), users=users, items=items)
 
     def to_csr(self) -> "scipy.sparse.csr_array[Any, tuple[int, int]]":
         """Return a (U, I) float32 scipy CSR array of weights (1 where there are none)."""

@@ -43,6 +43,19 @@ class Vocabulary:
         """Return the vocabulary 0, 1, ..., n - 1, whose ids are their own indices."""
         return cls(pl.Series(kind, np.arange(n, dtype=np.int64)), kind=kind)
 
+    def extended(self, ids: pl.Series) -> "Vocabulary":
+        """Return this vocabulary with those of ``ids`` that it lacks behind, in their order."""
+        lacking = ids.filter(pl.Series(self.find(ids) < 0)).unique(maintain_order=True)
+        if not len(lacking):
+            return self
+        try:
+            typed = lacking.cast(self._ids.dtype)
+        except pl.exceptions.PolarsError:
+            raise DataError(
+                f"{self.kind} ids must be {self._ids.dtype} as the others; got {ids.dtype}. Convert the column."
+            ) from None
+        return Vocabulary(pl.concat([self._ids, typed.alias(self.kind)]), kind=self.kind)
+
     def __len__(self) -> int:
         return len(self._ids)
 

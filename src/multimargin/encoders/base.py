@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -10,6 +10,9 @@ from torch import Tensor, nn
 
 from multimargin.data.interactions import Interactions
 from multimargin.rng import CounterRng
+
+if TYPE_CHECKING:
+    import polars as pl
 
 Similarity = Literal["cosine", "dot"]
 
@@ -91,4 +94,12 @@ class Encoder(nn.Module, ABC):
         negatives: Int[Tensor, "B N"] | Int[Tensor, " N"],  # noqa: ARG002
     ) -> Float[Tensor, ""] | None:
         """Return what is added to the loss of a step (a contrast, a penalty), weighted; None: nothing."""
+        return None
+
+    def new_users(self) -> "tuple[pl.Series, Float[Tensor, 'n D']] | None":
+        """Return ids and vectors of users that the training data lacks and the encoder knows; None: of nobody."""
+        return None
+
+    def new_items(self) -> "tuple[pl.Series, Float[Tensor, 'n D']] | None":
+        """Return ids and vectors of items that the training data lacks and the encoder knows; None: of none."""
         return None

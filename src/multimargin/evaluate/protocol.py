@@ -206,7 +206,7 @@ def evaluate(
     Raises:
         DataError: nothing is left to evaluate on.
     """
-    seen = model.seen if seen is None else seen
+    seen = model.seen if seen is None else _matched(seen, model.seen)[0]
     test, notes = _matched(test, model.seen)
     evaluator = Evaluator(test, seen=seen, k=k, protocol=protocol, n_users=n_users, rng=rng)
     result = evaluator.measure(model.scorer)

@@ -8,9 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+import polars as pl
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
 from multimargin import checks
 from multimargin.baselines import Baseline
-from multimargin.data import Interactions, catalogue, read_parts
+from multimargin.data import Interactions, Vocabulary, catalogue, read_parts
 from multimargin.data.folders import find_parts
 from multimargin.data.splits import GivenParts, Split, SplitStrategy
 from multimargin.encoders import MF, Encoder
@@ -25,7 +31,7 @@ from multimargin.negatives.base import NegativeSampler
 from multimargin.recipes.recipe import Recipe, canonical_metric
 from multimargin.recipes.run import Run, environment, peak_memory_mib, write_json
 from multimargin.recipes.untrained import build_baseline, n_numbers
-from multimargin.recommend import Recommender, choose_popularity, with_popularity
+from multimargin.recommend import Recommender, choose_popularity, normalised, with_popularity
 from multimargin.recommend.popularity import Tables
 from multimargin.rng import Streams
 from multimargin.train.loop import Trainer, Training
@@ -435,8 +441,23 @@ class _Serving:
         if self.chosen and evaluator is not None:
             popularity, _ = choose_popularity(lambda each: evaluator(*self.tables(each)).metrics[metric])
         user_table, item_table, similarity = self.tables(popularity)
+        with torch.no_grad():
+            new = self.encoder.new_users(), self.encoder.new_items()
+        users, user_table = _with_newcomers(seen.users, user_table, new[0], unit=similarity != self.encoder.similarity)
+        items, item_table = _with_newcomers(seen.items, item_table, new[1], unit=similarity != self.encoder.similarity)
+        seen = seen.extended(users, items)
         told = {**info, "popularity": popularity}
         return Recommender(user_table, item_table, similarity=similarity, seen=seen, info=told)
+
+
+def _with_newcomers(
+    vocabulary: Vocabulary, table: NDArray[np.float32], new: tuple[pl.Series, Tensor] | None, *, unit: bool
+) -> tuple[Vocabulary, NDArray[np.float32]]:
+    """Return ids and vectors, those that only the encoder knows behind; ``unit``: of length 1 where it has cosines."""
+    if new is None:
+        return vocabulary, table
+    vectors: NDArray[np.float32] = new[1].detach().cpu().numpy()
+    return vocabulary.extended(new[0]), np.concatenate((table, normalised(vectors) if unit else vectors))
 
 
 def _evaluator(recipe: Recipe, parts: Parts) -> Evaluator | None:
