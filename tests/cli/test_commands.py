@@ -71,6 +71,20 @@ def test_list_says_what_a_loss_needs_and_where_it_comes_from(cli):
     assert "arXiv 1310.4546" in after
 
 
+def test_a_class_of_the_folder_one_is_in_is_found(events, tmp_path):
+    (tmp_path / "mine.py").write_text(
+        "from multimargin.losses.bpr import BPRLoss\n\n\nclass Mine(BPRLoss):\n    pass\n"
+    )
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "command.py").write_text("from multimargin.cli.main import main\n\nmain()\n")
+    arguments = ["fit", "mf-mml", "--data", str(events), "--run", "run", "loss=mine:Mine", *TINY]
+    done = subprocess.run(
+        [sys.executable, "bin/command.py", *arguments], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "mine:Mine" in (tmp_path / "run" / "recipe.yaml").read_text()
+
+
 class TestData:
     def test_describe(self, cli, events):
         result = cli("data", "describe", events, "--json")

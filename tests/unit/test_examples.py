@@ -38,6 +38,17 @@ def test_own_training_loop_learns(example, capsys):
     assert losses[-1] < 0.5 * losses[0]
 
 
+def test_own_loss_and_sampler_learn_by_their_names_in_a_recipe(example, capsys, monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "examples"))
+    example("own_loss.py")
+    found = {
+        name.strip(): float(value) for name, value in re.findall(r"^(.+?) NDCG@10 (\S+)", capsys.readouterr().out, re.M)
+    }
+    assert set(found) == {"our loss", "our sampler", "no training"}
+    assert found["our loss"] > 2 * found["no training"]
+    assert found["our sampler"] > 2 * found["no training"]
+
+
 def test_readme_example_runs(tmp_path, monkeypatch, capsys):
     import polars as pl
 

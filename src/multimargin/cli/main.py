@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
@@ -47,6 +48,7 @@ def start(
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and end the process: 0 done, 2 bad input in one line on stderr, 130 interrupted."""
+    sys.path.append(str(Path.cwd()))  # where a recipe's package.module:Class is looked for last
     sys.exit(run(sys.argv[1:] if arguments is None else arguments))
 
 

@@ -1,7 +1,5 @@
 """Pools of candidates with their scores, which hard samplers choose from."""
 
-from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -49,19 +47,6 @@ def required(scorer: Scorer | None) -> Scorer:
 def score_all(users: NDArray[np.int64], n_items: int, scorer: Scorer | None) -> NDArray[np.float64]:
     """Return (B, I) scores of the catalogue."""
     return required(scorer)(users, np.arange(n_items)).astype(np.float64)
-
-
-def kept_where(
-    drawn: Negatives,
-    users: NDArray[np.int64],
-    scorer: Scorer | None,
-    keep: Callable[[NDArray[np.float32]], NDArray[np.bool_]],
-) -> Negatives:
-    """Return ``drawn`` with a mask of what counts and is kept by its scores (B, N); what is masked scores -inf."""
-    scores = required(scorer)(users, drawn.index)
-    if drawn.mask is None:
-        return replace(drawn, mask=keep(scores))
-    return replace(drawn, mask=drawn.mask & keep(np.where(drawn.mask, scores, np.float32(-np.inf))))
 
 
 def law_of_ranks(law: NDArray[np.float64], scores: NDArray[np.float64], size: int, ranks: range) -> NDArray[np.float64]:

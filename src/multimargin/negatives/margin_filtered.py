@@ -4,13 +4,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from multimargin import checks
-from multimargin.data.interactions import Interactions
-from multimargin.negatives.base import Negatives, NegativeSampler, Scorer
-from multimargin.negatives.candidates import candidate_law, kept_where, required, score_all
-from multimargin.rng import CounterRng
+from multimargin.negatives.base import NegativeSampler, Scorer
+from multimargin.negatives.candidates import required, score_all
+from multimargin.negatives.filtered import FilteredNegatives
 
 
-class MarginFilteredNegatives(NegativeSampler):
+class MarginFilteredNegatives(FilteredNegatives):
     r"""Leaves out draws that score too near to their positive, or above it.
     Also known as: false negative removal, score-margin filter, positive-aware hard negative mining.
 
@@ -22,13 +21,13 @@ class MarginFilteredNegatives(NegativeSampler):
         filters: false negatives that score as high as positives do.
     Args:
         margin: m, in the unit of the scores; below 0, draws may exceed the positive by as much.
-        law: whose draws are filtered. None: uniform, without the user's seen items.
+        law: whose draws are filtered, any sampler of items. None: uniform, without the user's seen items.
 
     Returns:
         Negatives: as the law's, with ``mask`` (B, N). A row may have no negative left in this step.
     Raises:
         NoNegativesError: as the law.
-        ArgumentError: the law cannot be drawn from.
+        ArgumentError: the law mixes items or holds them all.
     Source:
         Qu et al. 2021, arXiv 2010.08191, section 4.2 (denoised negatives); Moreira et al. 2024, arXiv 2407.15831
         (NV-Retriever: "TopK-MarginPos").
@@ -48,37 +47,23 @@ class MarginFilteredNegatives(NegativeSampler):
         ([[1, 0, 3, 1, 1]], [[True, True, False, True, True]])
     """
 
-    needs = frozenset({"scores"})
-
     def __init__(self, margin: float = 0.0, *, law: NegativeSampler | None = None):
+        super().__init__(law)
         self.margin = checks.finite("margin", margin)
-        self.law = candidate_law(law)
-        self.shared = self.law.shared
 
-    def build(self, train: Interactions) -> None:
-        """Build the law."""
-        self._n_items = train.n_items
-        self.law.build(train)
-
-    def sample(
-        self,
-        users: NDArray[np.int64],
-        positives: NDArray[np.int64],
-        n: int,
-        *,
-        rng: CounterRng,
-        scorer: Scorer | None = None,
-    ) -> Negatives:
-        """Draw ``n`` items for each row, of which some do not count; arguments as in ``NegativeSampler.sample``."""
-        limit = required(scorer)(users, positives[:, None]) - np.float32(self.margin)  # (B, 1)
-        return kept_where(self.law.sample(users, positives, n, rng=rng), users, scorer, lambda s: s < limit)
+    def keep(
+        self, users: NDArray[np.int64], positives: NDArray[np.int64], scores: NDArray[np.float32], scorer: Scorer
+    ) -> NDArray[np.bool_]:
+        """Return which draws score below their positive by more than the margin."""
+        return scores < scorer(users, positives[:, None]) - np.float32(self.margin)
 
     def probabilities(
         self, users: NDArray[np.int64], *, scorer: Scorer | None = None, positives: NDArray[np.int64] | None = None
     ) -> NDArray[np.float64]:
         """Return the law of what counts, (B, I), for ``positives`` (B,), item 0 if None."""
-        limit = required(scorer)(users, (np.zeros_like(users) if positives is None else positives)[:, None])
-        law = self.law.probabilities(users) * (score_all(users, self._n_items, scorer) < limit - self.margin)
+        positives = np.zeros_like(users) if positives is None else positives
+        limit = required(scorer)(users, positives[:, None])
+        law = self.law_probabilities(users, scorer=scorer, positives=positives)
+        law = law * (score_all(users, self._n_items, scorer) < limit - self.margin)
         total = law.sum(axis=1, keepdims=True)
-        law /= np.where(total > 0, total, 1.0)
-        return law
+        return law / np.where(total > 0, total, 1.0)

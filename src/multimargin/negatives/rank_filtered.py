@@ -4,13 +4,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from multimargin import checks
-from multimargin.data.interactions import Interactions
-from multimargin.negatives.base import Negatives, NegativeSampler, Scorer
-from multimargin.negatives.candidates import candidate_law, kept_where, law_of_ranks, score_all
-from multimargin.rng import CounterRng
+from multimargin.negatives.base import NegativeSampler, Scorer
+from multimargin.negatives.candidates import law_of_ranks, score_all
+from multimargin.negatives.filtered import FilteredNegatives
 
 
-class RankFilteredNegatives(NegativeSampler):
+class RankFilteredNegatives(FilteredNegatives):
     r"""Leaves out the draws of each row that score highest.
     Also known as: false negative removal, top-k removal, rank filter.
 
@@ -23,13 +22,13 @@ class RankFilteredNegatives(NegativeSampler):
         filters: false negatives, and scores of no known scale.
     Args:
         dropped: R, how many of the N draws of a row do not count, 0 or more; N must be above it.
-        law: whose draws are filtered. None: uniform, without the user's seen items.
+        law: whose draws are filtered, any sampler of items. None: uniform, without the user's seen items.
 
     Returns:
         Negatives: as the law's, with ``mask`` (B, N).
     Raises:
         NoNegativesError: as the law.
-        ArgumentError: the law cannot be drawn from; N is not above ``dropped``.
+        ArgumentError: the law mixes items or holds them all; N is not above ``dropped``.
     Source:
         Chen et al. 2022, arXiv 2106.03719 (false negatives by similarity, eliminated); Li et al. 2023, Soft-InfoNCE,
         Alex-HaochenLi/Soft-InfoNCE @5b7496b (drop top-k).
@@ -47,40 +46,31 @@ class RankFilteredNegatives(NegativeSampler):
         ([[1, 0, 3, 1, 1]], [[False, True, False, True, True]])
     """
 
-    needs = frozenset({"scores"})
-
     def __init__(self, dropped: int = 1, *, law: NegativeSampler | None = None):
+        super().__init__(law)
         self.dropped = checks.at_least("dropped", dropped, 0)
-        self.law = candidate_law(law)
-        self.shared = self.law.shared
 
-    def build(self, train: Interactions) -> None:
-        """Build the law."""
-        self._n_items = train.n_items
-        self.law.build(train)
-
-    def sample(
+    def keep(
         self,
-        users: NDArray[np.int64],
-        positives: NDArray[np.int64],
-        n: int,
-        *,
-        rng: CounterRng,
-        scorer: Scorer | None = None,
-    ) -> Negatives:
-        """Draw ``n`` items for each row, of which some do not count; arguments as in ``NegativeSampler.sample``."""
-        if checks.positive_int("n", n) <= self.dropped:
-            checks.fail("n_negatives", f"be above dropped={self.dropped}", n)
-        return kept_where(self.law.sample(users, positives, n, rng=rng), users, scorer, self._below)
-
-    def probabilities(
-        self, users: NDArray[np.int64], *, scorer: Scorer | None = None, n: int = 100
-    ) -> NDArray[np.float64]:
-        """Return the law of what counts of ``n`` draws, (B, I)."""
-        law, scores = self.law.probabilities(users), score_all(users, self._n_items, scorer)
-        return law_of_ranks(law, scores, n, range(self.dropped, n))
-
-    def _below(self, scores: NDArray[np.float32]) -> NDArray[np.bool_]:
-        """Return which of (B, N) are not among the highest of their row; of equal ones the later."""
+        users: NDArray[np.int64],  # noqa: ARG002 - ranks are of the draws alone
+        positives: NDArray[np.int64],  # noqa: ARG002
+        scores: NDArray[np.float32],
+        scorer: Scorer,  # noqa: ARG002
+    ) -> NDArray[np.bool_]:
+        """Return which draws are not among the highest of their row; of equal ones the later."""
+        if self.draws and scores.shape[1] <= self.dropped:
+            checks.fail("n_negatives", f"be above dropped={self.dropped}", scores.shape[1])
         rank = np.argsort(np.argsort(-scores, axis=1, kind="stable"), axis=1)
         return rank >= self.dropped
+
+    def probabilities(
+        self,
+        users: NDArray[np.int64],
+        *,
+        scorer: Scorer | None = None,
+        positives: NDArray[np.int64] | None = None,
+        n: int = 100,
+    ) -> NDArray[np.float64]:
+        """Return the law of what counts of ``n`` draws, (B, I), where these do not lean on one another."""
+        law = self.law_probabilities(users, scorer=scorer, positives=positives)
+        return law_of_ranks(law, score_all(users, self._n_items, scorer), n, range(self.dropped, n))

@@ -37,7 +37,8 @@ def require_compatible(loss: Loss, negatives: NegativeSampler) -> None:
         return
     if negatives.blends and loss.needs & {"negatives", "negative_vectors"}:
         raise ArgumentError(
-            f"{kind} needs indices or vectors of negatives, and those of {sampler} are mixes, which have neither."
+            f"{kind} needs indices or vectors of negatives, and those of {sampler} are mixes, which have neither. "
+            "Use a sampler that draws items, or a loss on scores."
         )
     if negatives.shared and "negative_vectors" in loss.needs:
         raise ArgumentError(
