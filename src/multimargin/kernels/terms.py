@@ -65,11 +65,9 @@ def _terms(
 
 
 @numba.njit(inline="always")
-def _softplus(x):
-    """Return log(1 + exp(x)) and its slope, the sigmoid, float32."""
-    one, two = np.float32(1), np.float32(2)
-    # 1. t = exp(-|x|)
-    y = max(-abs(x), _LOWEST)
+def exp_below(y):
+    """Return exp(y) for float32 y <= 0; from -80 on it is that of -80."""
+    y = max(y, _LOWEST)
     n = np.floor(y * _PER_OCTAVE + np.float32(0.5))
     r = (y - n * _OCTAVE_HIGH) - n * _OCTAVE_LOW
     t = np.float32(1 / 5040)
@@ -78,9 +76,18 @@ def _softplus(x):
     t = t * r + np.float32(1 / 24)
     t = t * r + np.float32(1 / 6)
     t = t * r + np.float32(0.5)
-    t = t * r + one
-    t = t * r + one
+    t = t * r + np.float32(1)
+    t = t * r + np.float32(1)
     t *= np.int32((np.int32(n) + np.int32(127)) << np.int32(23)).view(np.float32)
+    return t
+
+
+@numba.njit(inline="always")
+def softplus(x):
+    """Return log(1 + exp(x)) and its slope, the sigmoid, float32."""
+    one, two = np.float32(1), np.float32(2)
+    # 1. t = exp(-|x|)
+    t = exp_below(-abs(x))
     # 2. log1p
     z = t / (two + t)
     square = z * z
@@ -108,7 +115,7 @@ def positive_term(terms, score):
     if terms.kind == SQUARES:
         off = score - one
         return np.float32(0.5) * terms.pos_weight * off * off, terms.pos_weight * off
-    cost, slope = _softplus(-score * terms.scale)
+    cost, slope = softplus(-score * terms.scale)
     return terms.pos_weight * cost, -terms.pos_weight * terms.scale * slope
 
 
@@ -141,6 +148,6 @@ def negative_terms(terms, scores, rows, costs, slopes):
     else:
         for r in range(rows):
             for lane in range(lanes):
-                cost, slope = _softplus(scores[r, lane] * terms.scale)
+                cost, slope = softplus(scores[r, lane] * terms.scale)
                 costs[r, lane] = terms.neg_weight * cost
                 slopes[r, lane] = terms.neg_weight * terms.scale * slope

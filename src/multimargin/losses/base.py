@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from multimargin import checks
 from multimargin.errors import ArgumentError
-from multimargin.losses.facts import Statistics, Terms
+from multimargin.losses.facts import Rows, Statistics, Terms
 
 INDICES = frozenset({"users", "positives", "negatives", "extra_positives"})
 VECTORS = frozenset({"user_vectors", "positive_vectors", "negative_vectors"})
@@ -91,6 +91,13 @@ class Loss(nn.Module, ABC):
 
     def terms(self) -> Terms | None:
         """Return the loss as a sum over pairs if it is one, so that a whole epoch can run in compiled code."""
+        return None
+
+    def rows(self) -> Rows | None:
+        """Return the loss as a function of each row's scores that kernels know, if it is one where draws are uniform.
+
+        The mean of it over the batch is the loss. Others are computed between two compiled calls: as exact, slower.
+        """
         return None
 
     def unprepared(self) -> NoReturn:

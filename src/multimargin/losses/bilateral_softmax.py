@@ -5,6 +5,7 @@ from torch import Tensor
 
 from multimargin import checks
 from multimargin.losses.base import Loss, at_least_float32
+from multimargin.losses.facts import SoftMaximum
 from multimargin.losses.reductions import log_mean_exp
 
 
@@ -58,6 +59,10 @@ class BilateralRowLoss(Loss):
         """Return the mean loss; arguments as in ``Loss.forward``, ``log_q`` unused."""
         push = log_mean_exp(at_least_float32(neg_scores) / self.neg_temperature, mask, empty=0.0)  # (B,)
         return ((self.neg_temperature * push - at_least_float32(pos_scores)) / self.pos_temperature).mean()
+
+    def rows(self) -> SoftMaximum:
+        """Return the constants for the compiled engines."""
+        return SoftMaximum(self.neg_temperature, self.neg_temperature / self.pos_temperature, 1 / self.pos_temperature)
 
     def extra_repr(self) -> str:
         """Return the arguments, for ``repr``."""
@@ -114,6 +119,10 @@ class ReweightedSoftmaxLoss(Loss):
         """Return the mean loss; arguments as in ``Loss.forward``, ``log_q`` unused."""
         push = log_mean_exp(at_least_float32(neg_scores) / self.temperature, mask, empty=0.0)  # (B,)
         return (self.neg_weight * push - at_least_float32(pos_scores) / self.temperature).mean()
+
+    def rows(self) -> SoftMaximum:
+        """Return the constants for the compiled engines."""
+        return SoftMaximum(self.temperature, self.neg_weight, 1 / self.temperature)
 
     def extra_repr(self) -> str:
         """Return the arguments, for ``repr``."""

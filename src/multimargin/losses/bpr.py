@@ -8,6 +8,7 @@ from torch.nn.functional import softplus
 
 from multimargin import checks
 from multimargin.losses.base import Loss, at_least_float32, mean_over_negatives
+from multimargin.losses.facts import PairwiseLogistic, SoftMaximum
 from multimargin.losses.reductions import log_mean_exp
 
 
@@ -51,6 +52,10 @@ class BPRLoss(Loss):
         """Return the mean loss; arguments as in ``Loss.forward``, ``log_q`` unused."""
         behind = at_least_float32(neg_scores) - at_least_float32(pos_scores)[:, None]  # (B, N)
         return mean_over_negatives(softplus(behind), mask).mean()
+
+    def rows(self) -> PairwiseLogistic:
+        """Return the constants for the compiled engines."""
+        return PairwiseLogistic()
 
 
 class KPairBPRLoss(Loss):
@@ -102,6 +107,10 @@ class KPairBPRLoss(Loss):
         """Return the mean loss; arguments as in ``Loss.forward``, ``log_q`` unused."""
         behind = at_least_float32(neg_scores) - at_least_float32(pos_scores)[:, None]  # (B, N)
         return softplus(log_mean_exp(behind, mask, empty=-math.inf) + math.log(self.neg_weight)).mean()
+
+    def rows(self) -> SoftMaximum:
+        """Return the constants for the compiled engines."""
+        return SoftMaximum(1.0, self.neg_weight)
 
     def extra_repr(self) -> str:
         """Return the arguments, for ``repr``."""

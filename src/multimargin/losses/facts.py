@@ -59,6 +59,36 @@ class Logistic:
 Terms = Hinges | Squares | Logistic
 
 
+@dataclass(frozen=True)
+class SoftMaximum:
+    r"""What they need to know of a softmax loss: the positive outside of the logarithm, or inside of it.
+
+    .. math::
+        \ell(u,i) = w_- M - w_+ s_{ui} \quad\text{or}\quad \log(1 + w_- e^{M - s_{ui} / \tau}), \qquad
+        M = \log \frac1N \sum_j e^{s_{uj} / \tau}
+
+    Args:
+        temperature: what scores are divided by.
+        neg_weight: of the soft maximum.
+        pos_weight: of the positive; where it is inside, None.
+    """
+
+    temperature: float
+    neg_weight: float
+    pos_weight: float | None = None
+
+
+@dataclass(frozen=True)
+class PairwiseLogistic:
+    r"""What they need to know of a loss of differences: nothing more.
+
+    .. math:: \ell(u,i) = \frac1N \sum_j \log(1 + e^{s_{uj} - s_{ui}})
+    """
+
+
+Rows = SoftMaximum | PairwiseLogistic
+
+
 @dataclass(frozen=True, eq=False)
 class Statistics:
     """What a loss may know of the training data, handed to ``Loss.prepare`` once.

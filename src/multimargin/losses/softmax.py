@@ -8,6 +8,7 @@ from torch.nn.functional import softplus
 
 from multimargin import checks
 from multimargin.losses.base import Loss, at_least_float32
+from multimargin.losses.facts import SoftMaximum
 from multimargin.losses.reductions import log_mean_exp
 
 
@@ -76,6 +77,10 @@ class SampledSoftmaxLoss(Loss):
         share = log_mean_exp(behind, mask, log_q=log_q, empty=-math.inf)  # (B,)
         return softplus(share + math.log(self.neg_weight)).mean()
 
+    def rows(self) -> SoftMaximum:
+        """Return the constants for the compiled engines."""
+        return SoftMaximum(self.temperature, self.neg_weight)
+
     def extra_repr(self) -> str:
         """Return the arguments, for ``repr``."""
         return f"{self.temperature:g}, neg_weight={self.neg_weight:g}, correct_log_q={self.correct_log_q}"
@@ -134,6 +139,10 @@ class DecoupledSoftmaxLoss(Loss):
         log_q = log_q if self.correct_log_q else None
         push = log_mean_exp(at_least_float32(neg_scores) / self.temperature, mask, log_q=log_q, empty=0.0)  # (B,)
         return (push - at_least_float32(pos_scores) / self.temperature).mean()
+
+    def rows(self) -> SoftMaximum:
+        """Return the constants for the compiled engines."""
+        return SoftMaximum(self.temperature, 1.0, 1 / self.temperature)
 
     def extra_repr(self) -> str:
         """Return the arguments, for ``repr``."""

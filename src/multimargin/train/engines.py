@@ -15,15 +15,13 @@ from multimargin.kernels.fused_epoch import FusedEpoch
 from multimargin.kernels.grouped_epoch import GroupedEpoch
 from multimargin.kernels.sampled_scores import sampled_scores
 from multimargin.kernels.shared_epoch import SharedEpoch
-from multimargin.kernels.terms import Terms as KernelTerms
-from multimargin.kernels.terms import of_hinges, of_logistic, of_squares
-from multimargin.losses.facts import Hinges, Squares, Terms
+from multimargin.losses.facts import Hinges
 from multimargin.negatives import AllNegatives, SharedNegatives, UniformNegatives
 from multimargin.rng import CounterRng
 from multimargin.train import needs
 from multimargin.train.clipping import clip_global_norm
 from multimargin.train.scored import Scored, why_not_scored
-from multimargin.train.setting import Engine, Setting, first_rows
+from multimargin.train.setting import Engine, Setting, first_rows, for_kernels
 
 ENGINES = ("auto", "fused", "grouped", "shared", "scored", "steps")
 
@@ -166,7 +164,7 @@ class Shared(Engine):
             pair_users=setting.train.user_index,
             pair_items=setting.train.indices,
             cosine=setting.encoder.similarity == "cosine",
-            terms=_for_kernels(terms),
+            terms=for_kernels(terms),
             n_negatives=setting.n_negatives,
             negatives_key=setting.negatives_key,
             dropout_key=setting.dropout_key,
@@ -181,15 +179,6 @@ class Shared(Engine):
         """Train on the stretch in one call."""
         rate = self.setting.optimizer.options["lr"]
         return self._kernel.run(order, start, stop, place=place, batch_size=self.setting.batch_size, learning_rate=rate)
-
-
-def _for_kernels(terms: Terms) -> KernelTerms:
-    """Return a loss as kernels know it."""
-    if isinstance(terms, Hinges):
-        return of_hinges(terms.positive_slope, terms.margins, terms.slopes)
-    if isinstance(terms, Squares):
-        return of_squares(terms.pos_weight, terms.neg_weight)
-    return of_logistic(terms.pos_weight, terms.neg_weight, terms.temperature)
 
 
 class Steps(Engine):

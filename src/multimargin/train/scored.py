@@ -12,12 +12,14 @@ from torch import Tensor
 
 from multimargin.kernels.pace import Pace
 from multimargin.kernels.scored_steps import ScoredSteps
+from multimargin.kernels.scored_steps.rows import RowLoss, of_differences, of_pairs, of_softmax
 from multimargin.kernels.threads import get_threads
-from multimargin.losses.base import VECTORS
+from multimargin.losses.base import VECTORS, Loss
+from multimargin.losses.facts import PairwiseLogistic, SoftMaximum
 from multimargin.negatives import UniformNegatives
 from multimargin.train import needs
 from multimargin.train.clipping import gradient_values, joint_norm
-from multimargin.train.setting import Engine, Setting, first_rows
+from multimargin.train.setting import Engine, Setting, first_rows, for_kernels
 
 _PIECE = 64  # steps with one number of threads: short enough to change it, long enough not to notice
 
@@ -60,6 +62,7 @@ class Scored(Engine):
             negatives_key=setting.negatives_key,
             seen=sampler.excluded() if isinstance(sampler, UniformNegatives) and sampler.exclude_seen else None,
         )
+        self._known = _for_kernels(loss) if self._draws and not setting.batches.by_user else None
         self._pace = Pace(get_threads())
         if self._draws:
             assert isinstance(sampler, UniformNegatives)
@@ -67,6 +70,8 @@ class Scored(Engine):
 
     def run(self, order: NDArray[np.int64], start: int, stop: int, *, place: int) -> float:
         """Train on the stretch, batch by batch."""
+        if self._known is not None:
+            return self._run_known(self._known, order, start, stop, place)
         total, ends = 0.0, self.setting.batches.ends(order, start, stop)
         with _one_torch_thread():
             while len(ends):
@@ -77,6 +82,26 @@ class Scored(Engine):
                     start = end
                 self._pace.record(self._kernel.threads, start - first, time.perf_counter() - started)
                 ends = ends[at_most:]
+        return total
+
+    def _run_known(self, loss: RowLoss, order: NDArray[np.int64], start: int, stop: int, place: int) -> float:
+        """Train on the stretch, piece by piece, with a loss that the kernel knows."""
+        s, total = self.setting, 0.0
+        while start < stop:
+            self._kernel.threads, at_most = self._pace.choose(_PIECE)
+            end, started = min(start + at_most * s.batch_size, stop), time.perf_counter()
+            pairs = order[start:end]
+            total += self._kernel.run(
+                s.train.user_index[pairs],
+                s.train.indices[pairs],
+                loss,
+                n_negatives=s.n_negatives,
+                place=place + start,
+                batch_size=s.batch_size,
+                learning_rate=s.optimizer.options["lr"],
+            )
+            self._pace.record(self._kernel.threads, end - start, time.perf_counter() - started)
+            start = end
         return total
 
     def _step(self, pairs: NDArray[np.int64], place: int) -> float:
@@ -142,6 +167,18 @@ class Scored(Engine):
                 value.mul_(scale)
             optimizer.move(constants)
             optimizer.zero_grad()
+
+
+def _for_kernels(loss: Loss) -> RowLoss | None:
+    """Return a loss as the kernel knows it, if it does."""
+    if loss.extra_positives or loss.needs - {"log_q"}:
+        return None
+    rows, terms = loss.rows(), loss.terms()
+    if isinstance(rows, SoftMaximum):
+        return of_softmax(rows.temperature, rows.neg_weight, rows.pos_weight)
+    if isinstance(rows, PairwiseLogistic):
+        return of_differences()
+    return None if terms is None else of_pairs(for_kernels(terms))
 
 
 @contextmanager

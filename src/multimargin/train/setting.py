@@ -12,7 +12,10 @@ from torch import Tensor
 
 from multimargin.data.interactions import Interactions
 from multimargin.encoders.base import Encoder
+from multimargin.kernels.terms import Terms as KernelTerms
+from multimargin.kernels.terms import of_hinges, of_logistic, of_squares
 from multimargin.losses.base import Loss
+from multimargin.losses.facts import Hinges, Squares, Terms
 from multimargin.negatives.base import Negatives, NegativeSampler
 from multimargin.optim import LazyAdam
 from multimargin.rng import CounterRng
@@ -104,3 +107,12 @@ def first_rows(users: NDArray[np.int64]) -> NDArray[np.int64]:
     new = np.append(True, users[1:] != users[:-1])
     first: NDArray[np.int64] = np.flatnonzero(new)[np.cumsum(new) - 1]
     return first
+
+
+def for_kernels(terms: Terms) -> KernelTerms:
+    """Return a loss as kernels know it."""
+    if isinstance(terms, Hinges):
+        return of_hinges(terms.positive_slope, terms.margins, terms.slopes)
+    if isinstance(terms, Squares):
+        return of_squares(terms.pos_weight, terms.neg_weight)
+    return of_logistic(terms.pos_weight, terms.neg_weight, terms.temperature)

@@ -11,9 +11,12 @@ from multimargin.encoders import MF
 from multimargin.errors import ArgumentError, DivergedError, NoNegativesError
 from multimargin.losses import (
     AlignmentUniformityLoss,
+    BilateralRowLoss,
     BPRLoss,
     DecoupledSoftmaxLoss,
+    MeanSquaredErrorLoss,
     MultiMarginLoss,
+    PairwiseSoftmaxLoss,
     SampledSoftmaxLoss,
 )
 from multimargin.losses.base import Loss
@@ -75,8 +78,11 @@ def train():
 
 
 LOSSES = {
-    "softmax": lambda: SampledSoftmaxLoss(0.2),
+    "softmax": lambda: SampledSoftmaxLoss(0.2, neg_weight=5.0),
+    "decoupled": lambda: BilateralRowLoss(0.3, 0.2),
     "bpr": BPRLoss,
+    "squares": lambda: MeanSquaredErrorLoss(pos_weight=0.7, neg_weight=3.0),
+    "unknown": lambda: PairwiseSoftmaxLoss("atan", 0.2),  # to the kernels, so that it is PyTorch's
     "margins": lambda: MultiMarginLoss((-0.1, 0.3), (0.5, 0.5), neg_weight=3.0),  # many pairs without a gradient
 }
 SAMPLERS = {"distinct": UniformNegatives, "shared": SharedNegatives}
@@ -170,33 +176,39 @@ def test_equals_step_by_step(train, loss, negatives, options):
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
-def test_the_number_of_threads_changes_nothing(at_threads, sampler):
+@pytest.mark.parametrize("loss", ["softmax", "unknown"])
+def test_the_number_of_threads_changes_nothing(at_threads, loss, sampler):
     results = []
     for count in (1, 2, 3, 4):
         at_threads(count)
         results.append(
             train_with(
                 "scored", random_interactions(40, 1009), negatives=SAMPLERS[sampler](exclude_seen=True), epochs=3,
-                dropout=0.1, clip_norm=0.1, dim=16, n_negatives=140, batch_size=64,
+                loss=LOSSES[loss](), dropout=0.1, clip_norm=0.1, dim=16, n_negatives=140, batch_size=64,
             )
         )  # fmt: skip
     assert_same(results)
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
-def test_how_often_it_is_called_changes_nothing(train, monkeypatch, sampler):
+@pytest.mark.parametrize("loss", ["softmax", "unknown"])
+def test_how_often_it_is_called_changes_nothing(train, monkeypatch, loss, sampler):
     results = []
     for stretches, piece in ((20, 64), (1, 1), (3, 2)):
         monkeypatch.setattr("multimargin.train.loop._STRETCHES", stretches)
         monkeypatch.setattr("multimargin.train.scored._PIECE", piece)
-        results.append(train_with("scored", train, negatives=SAMPLERS[sampler](), batch_size=8, dropout=0.1, epochs=2))
+        results.append(
+            train_with(
+                "scored", train, loss=LOSSES[loss](), negatives=SAMPLERS[sampler](), batch_size=8, dropout=0.1, epochs=2
+            )
+        )  # fmt: skip
     for users, items, losses in results[1:]:
         assert losses == pytest.approx(results[0][2], rel=1e-12)
         assert torch.equal(users, results[0][0])
         assert torch.equal(items, results[0][1])
 
 
-@pytest.mark.parametrize("loss", [BPRLoss, WithTable])
+@pytest.mark.parametrize("loss", [BPRLoss, PairwiseSoftmaxLoss, WithTable])
 def test_resumed_equals_uninterrupted(train, tmp_path, loss):
     def fit(epochs, **arguments):
         trainer = Trainer(
@@ -214,7 +226,7 @@ def test_resumed_equals_uninterrupted(train, tmp_path, loss):
 def test_an_interruption_in_the_loss_leaves_the_engine_usable(train):
     """What one half of a step leaves behind does not disturb the next one."""
 
-    class Interrupted(BPRLoss):
+    class Interrupted(PairwiseSoftmaxLoss):
         calls = 0
 
         def forward(self, *scores, **more):
@@ -234,7 +246,7 @@ def test_torch_has_its_threads_back(train):
     before = torch.get_num_threads()
     seen = []
 
-    class Watching(BPRLoss):
+    class Watching(PairwiseSoftmaxLoss):
         def forward(self, *scores, **more):
             seen.append(torch.get_num_threads())
             return super().forward(*scores, **more)
@@ -247,7 +259,7 @@ def test_torch_has_its_threads_back(train):
 def test_scores_that_a_loss_keeps_stay_as_they_are(train):
     kept = []
 
-    class Keeping(BPRLoss):
+    class Keeping(PairwiseSoftmaxLoss):
         def forward(self, pos_scores, neg_scores, **more):
             kept.append((neg_scores.detach(), neg_scores.detach().clone()))
             return super().forward(pos_scores, neg_scores, **more)
@@ -267,7 +279,8 @@ def test_vectors_are_not_scores(train):
         train_with("scored", train, loss=AlignmentUniformityLoss())
 
 
-def test_a_diverged_table_shows_in_the_loss(train):
+@pytest.mark.parametrize("loss", LOSSES)
+def test_a_diverged_table_shows_in_the_loss(train, loss):
     encoder = MF(7)
     trainer = Trainer(n_negatives=50, engine="scored", device="cpu", epochs=1)
     make = encoder.build
@@ -278,4 +291,4 @@ def test_a_diverged_table_shows_in_the_loss(train):
 
     encoder.build = build
     with pytest.raises(DivergedError, match="loss must stay finite"):
-        trainer.fit(train, encoder=encoder, loss=BPRLoss(), negatives=UniformNegatives(), progress=False)
+        trainer.fit(train, encoder=encoder, loss=LOSSES[loss](), negatives=UniformNegatives(), progress=False)

@@ -1,4 +1,6 @@
-r"""The compiled form: a team of threads scores a batch, is told the slopes of the scores, and moves the rows.
+r"""The compiled form: a team of threads scores a batch and, given the slopes of the scores, moves the rows.
+
+With a loss that kernels know (``rows``) many steps are one call. Else a step is two calls, and the loss between them.
 
 score 1. take     the batch's users; negatives drawn by place; pairs listed by the lane of their item; queries
       2. visit    each touched item once: brought up to date, its norm, the scores of its pairs
@@ -22,11 +24,12 @@ import numba
 import numpy as np
 
 from multimargin.kernels.intrinsics import TILE_LANES, TILE_ROWS, multiply_tile
-from multimargin.kernels.lazy_adam.cpu import move_row
+from multimargin.kernels.lazy_adam.cpu import move_row, pass_step
 from multimargin.kernels.products import add_product
 from multimargin.kernels.rows import add_scaled, dot, fetch_row
 from multimargin.kernels.scored_steps.items import gather_lane, list_pairs, move_lane, visit_lane
-from multimargin.kernels.scored_steps.records import LANES
+from multimargin.kernels.scored_steps.records import LANES, Shape
+from multimargin.kernels.scored_steps.rows import row_loss
 from multimargin.kernels.shared_epoch.scoring import fetch_idle, prepare_row
 from multimargin.kernels.team import TOGETHER, meet, share
 
@@ -34,18 +37,18 @@ _AHEAD = 6  # rows asked for before they are read
 
 
 @numba.njit(inline="always")
-def take_users(x, rows):
+def take_users(x, users):
     """Chain the rows of one user."""
-    for b in range(rows):
-        u = x.users[b]
+    for b in range(len(users)):
+        u = users[b]
         x.following[b] = -1
         before = x.newest[u]
         x.leader[b] = b if before < 0 else x.leader[before]
         if before >= 0:
             x.following[before] = b
         x.newest[u] = b
-    for b in range(rows):
-        x.newest[x.users[b]] = -1
+    for b in range(len(users)):
+        x.newest[users[b]] = -1
 
 
 @numba.njit(inline="always")
@@ -144,6 +147,31 @@ def move_users(first, last, users, x, clock, scale, now, k):
             move_row(users, x.users[b], x.user_gradient[b], scale, now, k, clock)
 
 
+@numba.njit(inline="always")
+def _gather(thread, threads, cells, items, settings, shape, x, upstream):
+    """Sum the gradients of items and users, given the slopes of pairs with items of their own; square their norms."""
+    first, last = share(thread, threads, LANES)
+    for lane in range(first, last):
+        gather_lane(lane, items, x, settings, shape, upstream)
+    meet(cells, thread, threads)
+    first, last = share(thread, threads, shape.rows)
+    finish_users(first, last, items.vectors.shape[1], x, settings)
+    meet(cells, thread, threads)
+
+
+@numba.njit(inline="always")
+def _move(thread, threads, users, items, clock, settings, shape, x, now, k, more):
+    """Clip, and move this thread's rows."""
+    scale = clip(shape.rows, x, settings, more)
+    if thread == 0:
+        x.scale[0] = scale
+    first, last = share(thread, threads, LANES)
+    for lane in range(first, last):
+        move_lane(lane, items, x, clock, scale, now, k)
+    first, last = share(thread, threads, shape.rows)
+    move_users(first, last, users, x, clock, scale, now, k)
+
+
 @numba.njit(**TOGETHER)
 def score_step(
     thread, threads, cells, users, items, place, now, clock, settings, shape, draws, x, scores, pool_scores
@@ -152,7 +180,7 @@ def score_step(
     dim = items.vectors.shape[1]
     # 1. take
     if thread == 0:
-        take_users(x, shape.rows)
+        take_users(x, x.users[: shape.rows])
     first, last = share(thread, threads, shape.rows)
     list_pairs(thread, first, last, place, items.vectors.shape[0], shape, draws, x, settings)
     prepare_queries(first, last, users, x, clock, settings, now)
@@ -172,23 +200,62 @@ def move_step(
     thread, threads, cells, users, items, now, clock, settings, shape, x, upstream, pool_upstream, more
 ):  # fmt: skip
     """Take step ``now`` with the slopes (F,) and (B, P) of the scores; ``more`` as in ``clip``."""
-    dim = items.vectors.shape[1]
     # 1. pool
     spread_pool(thread, threads, shape, x, pool_upstream)
     meet(cells, thread, threads)
-    # 2. gather
-    first_lane, last_lane = share(thread, threads, LANES)
-    for lane in range(first_lane, last_lane):
-        gather_lane(lane, items, x, settings, shape, upstream)
-    meet(cells, thread, threads)
-    # 3. rows
-    first, last = share(thread, threads, shape.rows)
-    finish_users(first, last, dim, x, settings)
-    meet(cells, thread, threads)
+    # 2. gather, 3. rows
+    _gather(thread, threads, cells, items, settings, shape, x, upstream)
     # 4. move
-    scale = clip(shape.rows, x, settings, more)
-    if thread == 0:
-        x.scale[0] = scale
-    for lane in range(first_lane, last_lane):
-        move_lane(lane, items, x, clock, scale, now, 0)
-    move_users(first, last, users, x, clock, scale, now, 0)
+    _move(thread, threads, users, items, clock, settings, shape, x, now, 0, more)
+
+
+@numba.njit(**TOGETHER)
+def run_steps(
+    thread, threads, cells, users, items, batch_users, batch_items, batch_size, n_negatives, place, now, clock,
+    settings, loss, x,
+):  # fmt: skip
+    """Train on the given interactions, one step per ``batch_size``; add the losses of their rows to ``total``.
+
+    ``place`` is where the first stands in the streams; ``now`` the number of steps already taken.
+    """
+    n_items, n = items.vectors.shape[0], len(batch_users)
+    for k, start in enumerate(range(0, n, batch_size)):
+        size = min(batch_size, n - start)
+        shape = Shape(size, 0, n_negatives, 0)
+        scores, slopes = x.score[: size * (1 + n_negatives)], x.slope[: size * (1 + n_negatives)]
+        # 1. take
+        if thread == 0:
+            take_users(x, batch_users[start : start + size])
+        first, last = share(thread, threads, size)
+        for b in range(first, last):
+            x.users[b], x.item[b], x.dropout_place[b] = (
+                batch_users[start + b],
+                batch_items[start + b],
+                place + start + b,
+            )
+            x.user_gradient[b, :] = np.float32(0)
+        list_pairs(thread, first, last, place + start, n_items, shape, True, x, settings)
+        prepare_queries(first, last, users, x, clock, settings, now)
+        meet(cells, thread, threads)
+        # 2. visit
+        first_lane, last_lane = share(thread, threads, LANES)
+        for lane in range(first_lane, last_lane):
+            visit_lane(lane, threads, items, x, clock, settings, now, shape, scores)
+        meet(cells, thread, threads)
+        # 3. the loss
+        per_row = np.float32(1) / np.float32(size)
+        for b in range(first, last):
+            own, end = size + b * n_negatives, size + (b + 1) * n_negatives
+            x.loss[b], slopes[b] = row_loss(
+                scores[b], scores[own:end], loss, per_row, slopes[own:end], x.cost[thread], x.tiles[thread, 0]
+            )
+        meet(cells, thread, threads)
+        # 4. gather, rows, move
+        _gather(thread, threads, cells, items, settings, shape, x, slopes)
+        _move(thread, threads, users, items, clock, settings, shape, x, now + 1, k, 0.0)
+        if thread == 0:
+            pass_step(clock, now, k)  # nobody reads the drift now
+            for b in range(size):
+                x.total[0] += x.loss[b]
+        meet(cells, thread, threads)
+        now += 1

@@ -21,9 +21,10 @@ def lane_of(item):
 
 
 @numba.njit(inline="always")
-def _list_run(thread, start, stop, x):
-    """Put pairs ``start`` to ``stop`` on their lanes' lists."""
+def _list_run(thread, b, start, stop, x):
+    """Put pairs ``start`` to ``stop``, of row ``b``, on their lanes' lists."""
     for pair in range(start, stop):
+        x.row[pair] = b
         lane = lane_of(np.int64(x.item[pair]))
         count = x.n_listed[thread, lane]
         x.listed[thread, lane, count] = pair
@@ -43,9 +44,9 @@ def list_pairs(thread, first, last, place, n_items, shape, draws, x, settings):
                 u = x.users[b]
                 seen = settings.seen_indices[settings.seen_indptr[u] : settings.seen_indptr[u + 1]]
             draw_row(settings.negatives_key, np.uint64(place + b), n_items, seen, x.item[start:stop])
-        _list_run(thread, b, b + 1, x)
-        _list_run(thread, to_others + b * shape.others, to_others + (b + 1) * shape.others, x)
-        _list_run(thread, start, stop, x)
+        _list_run(thread, b, b, b + 1, x)
+        _list_run(thread, b, to_others + b * shape.others, to_others + (b + 1) * shape.others, x)
+        _list_run(thread, b, start, stop, x)
 
 
 @numba.njit(inline="always")

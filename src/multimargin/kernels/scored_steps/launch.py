@@ -8,6 +8,7 @@ from torch import Tensor
 
 from multimargin.kernels.lazy_adam import RowState, Schedule
 from multimargin.kernels.scored_steps.records import Settings, Shape, new_scratch
+from multimargin.kernels.scored_steps.rows import RowLoss
 from multimargin.kernels.threads import get_threads
 
 _NO_POOL = np.empty((0, 0), np.float32)
@@ -160,6 +161,43 @@ class ScoredSteps:
         )  # fmt: skip
         return float(x.scale[0])
 
+    def run(
+        self,
+        users: NDArray[np.int32],
+        positives: NDArray[np.int32],
+        loss: RowLoss,
+        *,
+        n_negatives: int,
+        place: int,
+        batch_size: int,
+        learning_rate: float,
+    ) -> float:
+        """Take whole steps, one per ``batch_size`` rows, with a loss that kernels know; return the sum of the losses.
+
+        Args:
+            users: (n,) user of each row.
+            positives: (n,) item of each row.
+            loss: what a row costs.
+            n_negatives: N, drawn here.
+            place: of the first row in the streams of negatives and dropout.
+            batch_size: B.
+            learning_rate: for these steps; the schedule is advanced here.
+        """
+        from multimargin.kernels.lazy_adam.cpu import as_clock
+        from multimargin.kernels.scored_steps.cpu import run_steps
+        from multimargin.kernels.team import run_together
+
+        self._make_room(Shape(min(batch_size, len(users)), 0, n_negatives, 0))
+        steps = self.schedule.advance_many(-(-len(users) // batch_size), learning_rate)
+        clock = as_clock(self.schedule, steps.rate, steps.eps_now, steps.eps_idle, self._weight_decay)
+        users_now, items_now, _ = self._state((0.0, 0.0, 0.0))
+        self._room.total[0] = 0.0
+        run_together(
+            self._threads(), run_steps, users_now, items_now, users, positives, batch_size, n_negatives, place,
+            steps.before, clock, self._settings, loss, self._room,
+        )  # fmt: skip
+        return float(self._room.total[0])
+
     def _threads(self) -> int:
         """Return how many threads pay off for this batch."""
         from multimargin.kernels.team import threads_for
@@ -185,7 +223,3 @@ class ScoredSteps:
             n_users, (n_items, dim) = len(self._tables[0][0]), self._tables[1][0].shape
             self._room = new_scratch(self._most, n_users, n_items, dim, get_threads())
         self._shape = shape
-        rows = np.arange(shape.rows, dtype=np.int32)
-        self._room.row[: shape.pairs] = np.concatenate(
-            (rows, np.repeat(rows, shape.others), np.repeat(rows, shape.negatives))
-        )

@@ -76,6 +76,11 @@ class Scratch(NamedTuple):
     pool_unit: Any  # (P, D') normalised for cosines
     pool_panels: Any  # (P/16, D, 16) the same, 16 items side by side
     pool_gradient: Any  # (P, D')
+    score: Any  # (F,) where the loss is computed here; else elsewhere
+    slope: Any  # (F,) dL/ds, the same
+    cost: Any  # (threads, N) of the row at work
+    loss: Any  # (B,)
+    total: Any  # (1,) losses of all steps of a stretch
     scale: Any  # (1,) what gradients were multiplied by
     tiles: Any  # (threads, 8, 16)
 
@@ -117,6 +122,11 @@ def new_scratch(shape: Shape, n_users: int, n_items: int, dim: int, threads: int
         pool_unit=np.zeros((pool, width), np.float32),
         pool_panels=np.zeros((panels, dim, TILE_LANES), np.float32),
         pool_gradient=np.empty((pool, width), np.float32),
+        score=np.empty(pairs, np.float32),
+        slope=np.empty(pairs, np.float32),
+        cost=np.empty((threads, shape.negatives), np.float32),
+        loss=np.empty(batch, np.float64),
+        total=np.zeros(1, np.float64),
         scale=np.ones(1, np.float32),
         tiles=np.empty((threads, TILE_ROWS, TILE_LANES), np.float32),
     )

@@ -1,0 +1,121 @@
+"""Losses that kernels know row by row: what a row costs, and the slopes of its scores.
+
+With x_n = s_n / tau and M = log mean exp x, the softmax losses are w M - a s or log(1 + w e^(M - s / tau)), so that
+
+    dl/ds_n = w / tau p_n,  dl/ds = -a        or        sigmoid / tau p_n,  -sigmoid / tau,        p = softmax(x),
+
+and the logistic loss of differences is the mean of log(1 + e^(s_n - s)).
+"""
+
+from typing import NamedTuple
+
+import numba
+import numpy as np
+
+from multimargin.kernels.terms import HINGES, Terms, exp_below, hinge_terms, negative_terms, positive_term, softplus
+
+OUTSIDE, INSIDE, PAIRWISE, PAIRS = 0, 1, 2, 3
+_LANES = 16
+_NO_TERMS = Terms(HINGES, *(np.float32(0),) * 2, *(np.empty(0, np.float32) for _ in range(2)), np.float32(0))
+
+
+class RowLoss(NamedTuple):
+    """One kind of loss and its constants (``losses/facts.py`` has the formulas)."""
+
+    kind: int
+    scale: np.float32  # 1 / temperature
+    neg_weight: np.float32
+    pos_weight: np.float32
+    terms: Terms  # of a sum over pairs
+
+
+def of_softmax(temperature: float, neg_weight: float, pos_weight: float | None) -> RowLoss:
+    """Return ``losses.facts.SoftMaximum`` as kernels know it."""
+    kind = INSIDE if pos_weight is None else OUTSIDE
+    return RowLoss(kind, np.float32(1 / temperature), np.float32(neg_weight), np.float32(pos_weight or 0), _NO_TERMS)
+
+
+def of_differences() -> RowLoss:
+    """Return ``losses.facts.PairwiseLogistic`` as kernels know it."""
+    return RowLoss(PAIRWISE, np.float32(1), np.float32(1), np.float32(1), _NO_TERMS)
+
+
+def of_pairs(terms: Terms) -> RowLoss:
+    """Return a sum over pairs as a loss of rows."""
+    return RowLoss(PAIRS, np.float32(1), np.float32(1), np.float32(1), terms)
+
+
+@numba.njit(inline="always")
+def _largest(scores, room):
+    """Return the largest score, by lanes, since a loop that carries one number is not vectorised."""
+    n = len(scores)
+    whole = n - n % _LANES
+    for lane in range(_LANES):
+        room[lane] = scores[min(lane, n - 1)]
+    for start in range(_LANES, whole, _LANES):
+        part = scores[start : start + _LANES]
+        for lane in range(_LANES):
+            room[lane] = room[lane] if room[lane] > part[lane] else part[lane]
+    top = room[0]
+    for lane in range(1, _LANES):
+        top = max(top, room[lane])
+    for k in range(whole, n):
+        top = max(top, scores[k])
+    return top
+
+
+@numba.njit(inline="always")
+def _softmax_row(score, scores, loss, per_row, slopes, room):
+    """Return cost and slope of a softmax loss; fill the negatives' slopes."""
+    n, top = len(scores), _largest(scores, room)
+    for k in range(n):
+        slopes[k] = exp_below((scores[k] - top) * loss.scale)
+    total = np.float32(0)
+    for k in range(n):
+        total += slopes[k]
+    mean = np.float32(np.log(np.float64(total) / n))
+    if loss.kind == OUTSIDE:
+        cost = loss.neg_weight * (top * loss.scale + mean) - loss.pos_weight * score
+        push, slope = loss.neg_weight, -loss.pos_weight
+    else:
+        ahead = (top - score) * loss.scale + mean + np.float32(np.log(np.float64(loss.neg_weight)))
+        cost, push = softplus(ahead)
+        slope = -push * loss.scale
+    factor = push * loss.scale * per_row / total
+    for k in range(n):
+        slopes[k] *= factor
+    return cost, slope
+
+
+@numba.njit(inline="always")
+def row_loss(score, scores, loss, per_row, slopes, costs, room):
+    """Return what a row costs, and ``per_row`` times the slope of its positive's ``score``; fill those of ``scores``.
+
+    ``costs`` is room for as many, ``room`` for 16.
+    """
+    n = len(scores)
+    if loss.kind == OUTSIDE or loss.kind == INSIDE:
+        cost, slope = _softmax_row(score, scores, loss, per_row, slopes, room)
+        return np.float64(cost), slope * per_row
+    per_pair, push = per_row / np.float32(n), np.float32(0)
+    if loss.kind == PAIRWISE:
+        for k in range(n):
+            costs[k], slope = softplus(scores[k] - score)
+            slopes[k] = slope * per_pair
+        for k in range(n):
+            push += costs[k]
+        slope = np.float32(0)
+        for k in range(n):
+            slope -= slopes[k]
+        return np.float64(push / np.float32(n)), slope
+    if loss.terms.kind == HINGES:
+        hinge_terms(loss.terms, scores, n, costs, slopes)
+    else:
+        shape = (1, n)
+        negative_terms(loss.terms, scores.reshape(shape), 1, costs.reshape(shape), slopes.reshape(shape))
+    for k in range(n):
+        push += costs[k]
+    for k in range(n):
+        slopes[k] *= per_pair
+    cost, slope = positive_term(loss.terms, score)
+    return np.float64(cost) + np.float64(push / np.float32(n)), slope * per_row
