@@ -14,6 +14,7 @@ from pathlib import Path
 
 import data
 import fit_to_target
+import losses_epoch
 import measure
 import numpy as np
 import peers
@@ -27,6 +28,8 @@ from multimargin.kernels.threads import get_threads
 OPS: Mapping[str, turns.Op] = {
     "training-epoch": training_epoch.OP,
     "shared-negatives": shared_negatives.OP,
+    "losses-epoch": losses_epoch.LOSSES_OP,
+    "samplers-epoch": losses_epoch.SAMPLERS_OP,
     "top-k": ranking.TOP_K,
     "evaluation": ranking.EVALUATION,
     "fit-to-target": fit_to_target.OP,
@@ -70,7 +73,7 @@ def parse() -> argparse.Namespace:
     add("--embedding-dim", type=int, default=64)
     add("--csv", type=Path, default=Path(__file__).with_name("results.csv"))
     add("--no-csv", action="store_true", help="append nothing")
-    group = parser.add_argument_group("training-epoch, shared-negatives").add_argument
+    group = parser.add_argument_group("training-epoch, shared-negatives, losses-epoch, samplers-epoch").add_argument
     group("--negatives", type=int, nargs="+", default=[10, 100, 800], metavar="N")
     group("--batch-size", type=int, default=256)
     group("--steps", type=int, default=20, help="steps of pytorch, a fifth of the general loop's")

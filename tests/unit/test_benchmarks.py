@@ -66,6 +66,24 @@ def test_pools_are_timed_against_distinct_negatives(run, tiny):
     assert turns_of(run, tiny, "shared-negatives").keys() == {"distinct", "shared", "shared steps"}
 
 
+def test_every_loss_and_every_sampler_is_timed(run, tiny):
+    data, arguments = tiny
+    for op, first in (("losses-epoch", "multi-margin"), ("samplers-epoch", "uniform")):
+        assert run.chosen(op, None)[0] == first
+    notes = {}
+    for op, name in (
+        ("losses-epoch", "multi-margin"), ("losses-epoch", "fused multi-margin"), ("losses-epoch", "top-k-softmax"),
+        ("losses-epoch", "alignment-uniformity"), ("samplers-epoch", "uniform"), ("samplers-epoch", "dynamic"),
+    ):  # fmt: skip
+        arguments.worker = name
+        seconds, notes[name] = run.OPS[op].implementations[name](data, arguments).turn()
+        assert seconds > 0
+    assert notes["multi-margin"] == notes["uniform"] == notes["top-k-softmax"] == "engine scored"
+    assert notes["fused multi-margin"] == "engine fused"
+    assert "engine steps" in notes["alignment-uniformity"]
+    assert "of it sampling" in notes["dynamic"]
+
+
 def test_all_make_the_same_lists(run, tiny):
     notes = turns_of(run, tiny, "top-k")
     assert len(notes) >= 5

@@ -21,7 +21,7 @@ class MemoryNegatives(NegativeSampler):
 
     Letters as in ``InBatchNegatives``, which this is with a longer memory. What is kept are items, not vectors: their
     rows are read afresh, so that nothing is stale and gradients reach them. Scores are one product of the batch's users
-    and the memory's items. N is what the memory holds.
+    and the memory's items. N is what the memory holds: 8192 items cost fifteen times the epoch of a hundred drawn ones.
 
     Use:
         interactions alone: the same with small batches.

@@ -76,11 +76,11 @@ class Scored(Engine):
         with _one_torch_thread():
             while len(ends):
                 self._kernel.threads, at_most = self._pace.choose(_PIECE)
-                first, started = start, time.perf_counter()
+                first, known, started = start, self._kernel.n_compiled(), time.perf_counter()
                 for end in map(int, ends[:at_most]):
                     total += self._step(order[start:end], place + start) * (end - start)
                     start = end
-                self._pace.record(self._kernel.threads, start - first, time.perf_counter() - started)
+                self._record(start - first, known, started)
                 ends = ends[at_most:]
         return total
 
@@ -89,9 +89,10 @@ class Scored(Engine):
         s, total = self.setting, 0.0
         while start < stop:
             self._kernel.threads, at_most = self._pace.choose(_PIECE)
-            end, started = min(start + at_most * s.batch_size, stop), time.perf_counter()
+            end = min(start + at_most * s.batch_size, stop)
+            known, started = self._kernel.n_compiled(), time.perf_counter()
             pairs = order[start:end]
-            total += self._kernel.run(
+            total = self._kernel.run(
                 s.train.user_index[pairs],
                 s.train.indices[pairs],
                 loss,
@@ -99,10 +100,16 @@ class Scored(Engine):
                 place=place + start,
                 batch_size=s.batch_size,
                 learning_rate=s.optimizer.options["lr"],
+                total=total,
             )
-            self._pace.record(self._kernel.threads, end - start, time.perf_counter() - started)
+            self._record(end - start, known, started)
             start = end
         return total
+
+    def _record(self, rows: int, known: int, started: float) -> None:
+        """Tell the pace how long a piece took, unless something was compiled in it."""
+        if self._kernel.n_compiled() == known:
+            self._pace.record(self._kernel.threads, rows, time.perf_counter() - started)
 
     def _step(self, pairs: NDArray[np.int64], place: int) -> float:
         s = self.setting

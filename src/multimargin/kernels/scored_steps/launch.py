@@ -171,8 +171,9 @@ class ScoredSteps:
         place: int,
         batch_size: int,
         learning_rate: float,
+        total: float,
     ) -> float:
-        """Take whole steps, one per ``batch_size`` rows, with a loss that kernels know; return the sum of the losses.
+        """Take whole steps, one per ``batch_size`` rows, with a loss that kernels know; add up the losses.
 
         Args:
             users: (n,) user of each row.
@@ -182,6 +183,7 @@ class ScoredSteps:
             place: of the first row in the streams of negatives and dropout.
             batch_size: B.
             learning_rate: for these steps; the schedule is advanced here.
+            total: of the losses so far, to which they are added in the order of the steps, however these are cut.
         """
         from multimargin.kernels.lazy_adam.cpu import as_clock
         from multimargin.kernels.scored_steps.cpu import run_steps
@@ -191,12 +193,18 @@ class ScoredSteps:
         steps = self.schedule.advance_many(-(-len(users) // batch_size), learning_rate)
         clock = as_clock(self.schedule, steps.rate, steps.eps_now, steps.eps_idle, self._weight_decay)
         users_now, items_now, _ = self._state((0.0, 0.0, 0.0))
-        self._room.total[0] = 0.0
+        self._room.total[0] = total
         run_together(
             self._threads(), run_steps, users_now, items_now, users, positives, batch_size, n_negatives, place,
             steps.before, clock, self._settings, loss, self._room,
         )  # fmt: skip
         return float(self._room.total[0])
+
+    def n_compiled(self) -> int:
+        """Return how many kernels were compiled, or loaded, so far: a step in which it grows says nothing of speed."""
+        from multimargin.kernels.scored_steps.cpu import move_step, run_steps, score_step
+
+        return sum(len(kernel.signatures) for kernel in (move_step, run_steps, score_step))
 
     def _threads(self) -> int:
         """Return how many threads pay off for this batch."""

@@ -12,11 +12,20 @@ from typing import NamedTuple
 import numba
 import numpy as np
 
-from multimargin.kernels.terms import HINGES, Terms, exp_below, hinge_terms, negative_terms, positive_term, softplus
+from multimargin.kernels.terms import (
+    HINGES,
+    Terms,
+    exp_below,
+    hinge_terms,
+    negative_terms,
+    of_hinges,
+    positive_term,
+    softplus,
+)
 
 OUTSIDE, INSIDE, PAIRWISE, PAIRS = 0, 1, 2, 3
 _LANES = 16
-_NO_TERMS = Terms(HINGES, *(np.float32(0),) * 2, *(np.empty(0, np.float32) for _ in range(2)), np.float32(0))
+_NO_TERMS = of_hinges(0.0, (), ())
 
 
 class RowLoss(NamedTuple):
