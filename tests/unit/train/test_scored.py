@@ -55,7 +55,7 @@ def assert_agree(train, *, reference="plain", **arguments):
     *exact, losses = train_with(reference, train, **arguments)
     *start, _ = train_with(reference, train, **(arguments | {"learning_rate": 1e-30}))
     *tables, found_losses = train_with("scored", train, **arguments)
-    assert found_losses == pytest.approx(losses, rel=1e-5, abs=1e-6)
+    assert found_losses == pytest.approx(losses, rel=1e-5, abs=4e-6)  # logarithms that cancel, in float32
     for name, found, wanted, before in zip(("users", "items"), tables, exact, start, strict=True):
         off = (found.double() - wanted).abs()
         assert off.quantile(0.99) <= TOLERANCE, name
