@@ -195,6 +195,7 @@ class Training:
             negatives_key=1,
             dropout_key=2,
             positives_key=3,
+            encoder_key=4,
         )
         self._engine = choose_engine("fused", self._setting)
         self._rng, self._n = np.random.default_rng(1), len(train)

@@ -60,7 +60,7 @@ def ours(data: Data, arguments: Namespace, engine: str, negatives: UniformNegati
     setting = Setting(
         train=train, encoder=encoder, loss=MultiMarginLoss(), negatives=negatives, optimizer=optimizer,
         n_negatives=arguments.negatives, batch_size=arguments.batch_size, clip_norm=CLIP_NORM, dropout=DROPOUT,
-        negatives_key=1, dropout_key=2, positives_key=3,
+        negatives_key=1, dropout_key=2, positives_key=3, encoder_key=4,
     )  # fmt: skip
     n, rng = len(train), np.random.default_rng(1)
     compiled, place = choose_engine("auto", setting), 0
