@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from multimargin.data.synthetic import make_synthetic
     from multimargin.encoders import MF, Encoder, SimpleX, TwoTower
     from multimargin.evaluate import Evaluation, Evaluator, evaluate
+    from multimargin.experiments.compare import compare
+    from multimargin.experiments.results import Comparison
     from multimargin.kernels.sampled_scores import sampled_scores
     from multimargin.losses import (
         AdaptiveTemperatureLoss,
@@ -128,6 +130,7 @@ __all__ = [
     "ChebyCF",
     "CheckpointError",
     "ClusteredNegatives",
+    "Comparison",
     "CosineContrastiveLoss",
     "CounterRng",
     "CrossBatchMemoryLoss",
@@ -207,6 +210,7 @@ __all__ = [
     "VariationalBPRPlugInLoss",
     "Vocabulary",
     "WARPLoss",
+    "compare",
     "evaluate",
     "fit",
     "fit_recipe",
@@ -223,6 +227,8 @@ _HOMES = {
     "data.synthetic": ["make_synthetic"],
     "encoders": ["Encoder", "MF", "SimpleX", "TwoTower"],
     "evaluate": ["Evaluation", "Evaluator", "evaluate"],
+    "experiments.compare": ["compare"],
+    "experiments.results": ["Comparison"],
     "kernels.sampled_scores": ["sampled_scores"],
     "losses": [
         "AdaptiveTemperatureLoss",

@@ -122,6 +122,39 @@ def test_run_in_use(refused, trained):
         os.close(handle)
 
 
+COMPARE = ["compare", "mf-mml", "--data", "events.csv", "-o", "new"]
+
+BAD_COMPARISONS = {
+    "unknown recipe": ([*COMPARE, "mf-mmll"], "Did you mean 'mf-mml'?"),
+    "no recipe": (["compare", "epochs=3", "--data", "events.csv"], "recipes must hold at least one"),
+    "twice the same": ([*COMPARE, "mf-mml"], "got 'mf-mml' twice"),
+    "no seeds": ([*COMPARE, "--seeds", "0"], "seeds must be 1 or more; got 0"),
+    "seeds not a number": ([*COMPARE, "--seeds", "five"], "--seeds"),
+    "no data": (["compare", "mf-mml", "-o", "new"], "--data PATH"),
+    "data missing": (["compare", "mf-mml", "--data", "event.csv", "-o", "new"], "Did you mean 'events.csv'?"),
+    "unknown protocol": ([*COMPARE, "--protocol", "papers"], "protocol must be one of"),
+    "unknown metric": ([*COMPARE, "--metric", "Recal@20"], "metric must be one of"),
+    "unknown key": ([*COMPARE, "epoch=3"], "Did you mean 'epochs'?"),
+    "vary without values": ([*COMPARE, "--vary", "n_negatives"], "--vary must read KEY=[VALUE,...]"),
+    "vary an unknown key": ([*COMPARE, "--vary", "n_negative=[1,2]"], "Did you mean 'n_negatives'?"),
+    "no jobs": ([*COMPARE, "--jobs", "0"], "--jobs must be 1 or more; got 0"),
+    "a folder of other files": (["compare", "mf-mml", "--data", "events.csv", "-o", "."], "other files"),
+    "a run folder": (["compare", "mf-mml", "--data", "events.csv", "-o", "run"], "other files"),
+    "a file": (["compare", "mf-mml", "--data", "events.csv", "-o", "events.csv"], "is a file"),
+    "a folder of another comparison": (
+        ["compare", "mf-mml", "--data", "events.csv", "-o", "other"],
+        "it holds another: its data_hash is",
+    ),
+}
+
+
+@pytest.mark.parametrize(("arguments", "message"), BAD_COMPARISONS.values(), ids=BAD_COMPARISONS)
+def test_compare(refused, trained, arguments, message):
+    (trained / "other").mkdir()
+    (trained / "other" / "comparison.json").write_text("{}")
+    assert message in refused(*arguments)
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
 def test_gpu_asked_for_and_absent(refused):
     assert "cuda" in refused(*FIT, "device=cuda")

@@ -47,7 +47,7 @@ class TestCommand:
 def test_help_without_arguments(cli):
     result = cli()
     assert result.code == 0
-    for command in ("demo", "list", "data", "fit", "evaluate", "recommend", "similar", "export"):
+    for command in ("demo", "list", "data", "fit", "compare", "evaluate", "recommend", "similar", "export"):
         assert command in result.out
 
 

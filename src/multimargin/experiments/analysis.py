@@ -6,10 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from multimargin.data.interactions import Interactions
+from multimargin.errors import ArgumentError
 from multimargin.recipes.fit import Parts
 from multimargin.recipes.recipe import Recipe
 from multimargin.recommend import Recommender
-from multimargin.recommend.top_k import Catalogue, SeenItems, normalised, top_k
+from multimargin.recommend.top_k import SeenItems, normalised
 from multimargin.rng import Streams
 
 GROUPS = 10
@@ -17,7 +18,7 @@ GROUPS = 10
 
 _PAIRS = 50_000  # pairs of each kind whose scores are looked at
 _USERS = 50_000  # users whose lists are
-_BINS = 100
+_BINS = 200
 _BLOCK = 8_192
 _OUTSIDE = 0.001  # share of scores beyond the edges at either end, where scores have no bounds
 _TRIES = 10  # draws of an unseen item for each user
@@ -32,13 +33,18 @@ def analyse(model: Recommender, parts: Parts, recipe: Recipe) -> dict[str, Any]:
         recipe: its recipe; lists are as long as its metric's cut-off.
 
     Returns:
-        Under "scores" the edges of bins and, for each kind of pair, counts: "training" and "test" interactions,
-        "unseen" pairs drawn at random, "listed" pairs in the lists that are no test interactions. Under "popularity"
-        the shares of each group of items, most popular first, in "items", "test" and "listed"; "coverage", the share of
-        items that are in any list; "gini" of how often items are listed; "mean_interactions" of a listed item.
+        Under "scores" (None for a model without vectors) the edges of bins and, for each kind of pair, counts:
+        "training" and "test" interactions, "unseen" pairs drawn at random, "listed" pairs in the lists that are no test
+        interactions. Under "popularity" the shares of each group of items, most popular first, in "items", "test" and
+        "listed"; "coverage", the share of items that are in any list; "gini" of how often items are listed;
+        "mean_interactions" of a listed item.
     """
     assert parts.test is not None
     rng = Streams(recipe.data_seed).generator("analyse")
+    try:
+        has_vectors = len(model.item_table) > 0
+    except ArgumentError:  # scores come from histories
+        has_vectors = False
     k = min(int(str(recipe.values["metric"]).partition("@")[2]), parts.train.n_items)
     users = np.flatnonzero(parts.test.user_counts)
     if len(users) > _USERS:
@@ -54,7 +60,7 @@ def analyse(model: Recommender, parts: Parts, recipe: Recipe) -> dict[str, Any]:
     }
     return {
         "k": k,
-        "scores": _spread(model, {kind: pair for kind, pair in pairs.items() if len(pair[0])}),
+        "scores": _spread(model, {kind: pair for kind, pair in pairs.items() if len(pair[0])}) if has_vectors else None,
         "popularity": _popularity(listed_items, parts),
     }
 
@@ -94,16 +100,11 @@ def gini(counts: NDArray[np.int64]) -> float:
 
 def _lists(model: Recommender, seen: Interactions, users: NDArray[np.int64], k: int) -> NDArray[np.int32]:
     """Return (n, k) the lists that are compared with the test data."""
-    cosine = model.similarity == "cosine"
-    catalogue = Catalogue(normalised(model.item_table) if cosine else model.item_table)
     blocks = []
     for start in range(0, len(users), _BLOCK):
         part = users[start : start + _BLOCK]
-        vectors = model.user_table[part]
-        lists, _ = top_k(
-            normalised(vectors) if cosine else vectors, catalogue, k, seen=SeenItems(seen.indptr, seen.indices, part)
-        )
-        blocks.append(lists)
+        known = SeenItems(seen.indptr, seen.indices, part)
+        blocks.append(model.scorer.rank_users(part, k, seen=known)[0])
     return np.concatenate(blocks)
 
 

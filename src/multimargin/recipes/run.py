@@ -239,7 +239,7 @@ def environment() -> dict[str, Any]:
         "hardware": {
             "processor": _processor(),
             "cores": os.cpu_count(),
-            "memory_gib": _memory_gib(),
+            "memory_gib": memory_gib(),
             "system": f"{platform.system()} {platform.release()} {platform.machine()}",
         },
     }
@@ -253,6 +253,13 @@ def peak_memory_mib() -> float | None:
         return None
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return round(peak / (2**20 if sys.platform == "darwin" else 2**10), 1)  # bytes there, KiB elsewhere
+
+
+def memory_gib() -> float | None:
+    """Return how much memory this machine has, in GiB; None where the system does not tell."""
+    with contextlib.suppress(AttributeError, ValueError, OSError):
+        return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1)
+    return None
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
@@ -299,9 +306,3 @@ def _processor() -> str:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
-
-
-def _memory_gib() -> float | None:
-    with contextlib.suppress(AttributeError, ValueError, OSError):
-        return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1)
-    return None

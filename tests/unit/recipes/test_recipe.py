@@ -56,7 +56,7 @@ UNTRAINED = {
 
 
 def test_published_settings_are_shipped():
-    ours = {"demo", "mf-mml", "gowalla-fast", "gowalla-mf-mml-all", "yelp2018-mf-mml-all"}
+    ours = {"demo", "mf-mml", "mf-ccl", "mf-bpr", "gowalla-fast", "gowalla-mf-mml-all", "yelp2018-mf-mml-all"}
     assert set(PUBLISHED) | set(SIMPLEX) | set(BASELINES) | set(UNTRAINED) | ours == set(recipe_names())
 
 
@@ -71,8 +71,9 @@ class TestEveryShippedRecipe:
         if name in UNTRAINED:
             assert type(objects.encoder) is UNTRAINED[name][1]
             return
+        of_our_own = {"mf-bpr": (BPRLoss,), "mf-ccl": (CosineContrastiveLoss,)}
         expected = CosineContrastiveLoss if "-ccl-" in name else MultiMarginLoss
-        assert type(objects.loss) is BASELINES.get(name, (expected,))[0]
+        assert type(objects.loss) is (of_our_own | BASELINES).get(name, (expected,))[0]
 
     def test_reads_back_as_it_was_written(self, name, tmp_path):
         recipe = Recipe.load(name)
