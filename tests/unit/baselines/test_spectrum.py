@@ -28,6 +28,16 @@ def test_they_span_what_the_full_decomposition_s_do(shape, rank, monkeypatch):
     assert values[rank - 1] > values[rank]
 
 
+def test_they_converge(monkeypatch):
+    """From a space that is too small at first."""
+    monkeypatch.setattr(spectrum, "_BLOCK", 4)
+    monkeypatch.setattr(spectrum, "_FIRST", 1.0)
+    log = some_interactions(300, 200)
+    found = spectrum.leading_items(log, 12, rng=np.random.default_rng(0))
+    _, _, vectors = plain(log)
+    np.testing.assert_allclose(found @ found.T, vectors[:12].T @ vectors[:12], atol=2e-2)
+
+
 def test_all_of_them_can_be_had():
     log = some_interactions(29, 20)
     found = spectrum.leading_items(log, 20, rng=np.random.default_rng(0))
