@@ -19,7 +19,8 @@ NEEDED = {
     "when an epoch begins.",
     "negatives": "*Counts* and *training pairs* are taken once, by `build`; *scores* are the model's at the step that "
     "draws; *all vectors* are handed over when an epoch begins. What users have seen is known to all.",
-    "encoders": "Interactions are what all of them have.",
+    "encoders": "Interactions are what all of them have. Those without training stand alone in a recipe: no "
+    "loss, no negatives, nothing of training.",
 }
 HEADINGS = ("Args", "Raises", "Relations", "Source", "Differs")
 

@@ -24,6 +24,8 @@ class ChebyCF(Baseline):
     The c_k interpolate, at Chebyshev's nodes, the response h(z) = (1 - sign(z) |z|^φ) / 2 on [-1, 1], which falls from
     1 (lowest frequency) to 0 with a plateau at 1/2, the flatter the larger φ. Nothing is trained.
 
+    Use:
+        without training: as gf-cf, and a minute for the better lists.
     Args:
         order: K, 1 or more.
         flatness: φ, above 0.

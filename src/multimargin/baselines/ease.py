@@ -34,6 +34,8 @@ class EASE(Baseline):
 
     On Gowalla that is 3.6 GB for 29,858 users and 6.7 GB for 40,981 items.
 
+    Use:
+        without training: up to some ten thousands of items or users, and memory for a matrix between them.
     Args:
         regularization: λ, above 0.
         neighbours: the weights kept for each target item, the largest without their sign, 1 or more; None: all, in a

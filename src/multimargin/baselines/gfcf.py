@@ -21,6 +21,8 @@ class GFCF(Baseline):
 
     with V the right singular vectors of the largest singular values. Nothing is trained, nothing is items x items.
 
+    Use:
+        without training: no time to train, histories that change.
     Args:
         low_pass: α, weight of the second part, 0 or more.
         rank: singular vectors in it, 1 or more, at most the smaller number of users and items.

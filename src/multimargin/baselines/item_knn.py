@@ -18,6 +18,8 @@ class ItemKNN(Baseline):
 
     The neighbours are the target's: N_k(j) are the k items most similar to j with a similarity above 0.
 
+    Use:
+        without training: some interactions an item; lists that can be explained by an item in the history.
     Args:
         neighbours: k, 1 or more.
         similarity: "cosine", "jaccard" or "pearson" (of the two columns of zeros and ones).

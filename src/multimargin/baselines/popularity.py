@@ -16,6 +16,8 @@ class MostPopular(Baseline):
 
     What a personal model must beat first; on data where everybody wants the same it is hard to.
 
+    Use:
+        without training: any log; what every other must beat.
     Args:
         none.
 

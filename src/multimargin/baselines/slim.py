@@ -19,6 +19,8 @@ class SLIM(Baseline):
               w_{\cdot j} = \arg\min_{w \ge 0,\, w_j = 0} \tfrac12 \|x_j - X w\|^2 + \lambda_1 \sum_i w_i
               + \tfrac{\lambda_2}{2} \|w\|^2
 
+    Use:
+        without training: as item-knn, with minutes to fit sparse weights.
     Args:
         l1: λ1, 0 or more: above it some weights are exactly 0.
         l2: λ2, above 0.

@@ -77,12 +77,17 @@ class Entry:
 
 
 def entries(kind: str) -> list[Entry]:
-    """Return the members of an axis, one of ``KINDS``, as they are registered."""
+    """Return the members of an axis, one of ``KINDS``, as they are registered; baselines after the encoders."""
+    from multimargin.baselines import BASELINES
     from multimargin.encoders import ENCODERS
     from multimargin.losses import LOSSES
     from multimargin.negatives import NEGATIVES
 
-    registries: dict[str, dict[str, Any]] = {"losses": LOSSES, "negatives": NEGATIVES, "encoders": ENCODERS}
+    registries: dict[str, dict[str, Any]] = {
+        "losses": LOSSES,
+        "negatives": NEGATIVES,
+        "encoders": {**ENCODERS, **BASELINES},
+    }
     return [Entry(name, entry) for name, entry in registries[kind].items()]
 
 

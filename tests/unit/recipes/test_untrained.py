@@ -89,7 +89,7 @@ class TestRun:
         info = fitted.run.info()
         assert info["ended"] == "finished"
         assert info["device"] == "cpu"
-        assert info["parameters"] == 37 * 37 + 37  # weights and bias
+        assert info["parameters"] == fitted.parts.train.n_items * (fitted.parts.train.n_items + 1)  # weights and bias
         assert evaluate_run(tmp_path / "run").metrics == fitted.evaluation.metrics
 
     def test_honest_numbers_come_from_test_data_and_training_histories(self, events, tmp_path):
@@ -116,7 +116,7 @@ class TestRun:
         assert evaluate_run(tmp_path / "run").metrics == fitted.evaluation.metrics
 
     def test_without_anything_set_aside(self, events, tmp_path):
-        recipe = Recipe.load(EASE, ["split.valid=0.0", "split.test=0.0"])
+        recipe = Recipe.load(EASE, ["split=random-per-user", "split.valid=0.0", "split.test=0.0"])
         fitted = fit_recipe(recipe, data=events, run=tmp_path / "run", progress=False)
         assert fitted.evaluation is None
         assert fitted.training.best_value is None
