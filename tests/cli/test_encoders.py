@@ -34,3 +34,17 @@ def test_a_file_of_features_that_cannot_be_used_is_one_line(cli, events, tmp_pat
     assert (result.code, result.out) == (2, "")
     assert "must have a column item_id or item or id; it has name, price" in result.err
     assert not (tmp_path / "run").exists()
+
+
+def test_a_run_is_continued_with_new_interactions(cli, trained, tmp_path):
+    log = pl.read_csv(trained / "events.csv")
+    new = pl.DataFrame({"user_id": ["new"] * 6, "item_id": log["item_id"].unique().sort()[:6], "timestamp": range(6)})
+    pl.concat([log, new]).write_csv(tmp_path / "more.csv")
+    run = tmp_path / "run"
+    more = ["--data", tmp_path / "more.csv", "--run", run]
+    result = cli("fit", "mf-mml", *more, "--start", trained / "run", *TINY)
+    assert result.code == 0, result.err
+    assert f'"start": "{trained / "run"}"' in (run / "info.json").read_text()
+    assert cli("recommend", run, "--users", "new,u00", "--k", "3").out.count("\n") == 7
+    result = cli("fit", "mf-mml", *more[:2], "--run", tmp_path / "other", "--start", tmp_path / "gone", *TINY)
+    assert (result.code, result.err.count("\n")) == (2, 1)

@@ -20,6 +20,9 @@ def fit(
     data: Annotated[str | None, typer.Option(metavar="PATH", help="A file, a folder of parts, or a known set.")] = None,
     run: Annotated[Path | None, typer.Option(metavar="DIR", help="The run folder [default: runs/RECIPE].")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run that is in the folder.")] = False,
+    start: Annotated[
+        Path | None, typer.Option(metavar="RUN", help="A run or model to go on from; new users and items join it.")
+    ] = None,
     threads: Annotated[
         int | None, typer.Option(help="Threads to use [default: all]; results do not depend on it.")
     ] = None,
@@ -34,7 +37,9 @@ def fit(
     if seed is not None:
         changes.append(f"seed={seed}")
     try:
-        fitted = fit_recipe(Recipe.load(recipe, changes), data=data, run=run, resume=resume, threads=threads)
+        fitted = fit_recipe(
+            Recipe.load(recipe, changes), data=data, run=run, resume=resume, start=start, threads=threads
+        )
     except KeyboardInterrupt as interruption:
         raise output.Interruption(str(interruption) or "interrupted") from None
     where = fitted.run.path

@@ -224,6 +224,18 @@ class Interactions:
             n_duplicates=sum(part.n_duplicates for part in parts),
         )
 
+    def within(self, users: Vocabulary, items: Vocabulary) -> "Interactions":
+        """Return the same interactions by the indices of vocabularies that hold all of these ids, in any order."""
+        return Interactions.from_pairs(
+            users.indices(self.users.series)[self.user_index],
+            items.indices(self.items.series)[self.indices],
+            users,
+            items,
+            timestamps=self.timestamps,
+            weights=self.weights,
+            n_duplicates=self.n_duplicates,
+        )
+
     def extended(self, users: Vocabulary, items: Vocabulary) -> "Interactions":
         """Return the same interactions with longer vocabularies, which begin with these."""
         empty = np.full(len(users) - self.n_users, self.indptr[-1])

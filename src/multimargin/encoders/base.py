@@ -96,6 +96,15 @@ class Encoder(nn.Module, ABC):
         """Return what is added to the loss of a step (a contrast, a penalty), weighted; None: nothing."""
         return None
 
+    def rows_of(self, name: str) -> Literal["user", "item"] | None:
+        """Return whose rows the table ``name`` of ``state_dict`` has, so that training goes on with more of them.
+
+        A table may begin with one row more, which stands for whoever is unknown. None: it has no rows for them.
+        """
+        if name in ("user_table", "users.ids"):
+            return "user"
+        return "item" if name in ("item_table", "history_table", "items.ids") else None
+
     def new_users(self) -> "tuple[pl.Series, Float[Tensor, 'n D']] | None":
         """Return ids and vectors of users that the training data lacks and the encoder knows; None: of nobody."""
         return None

@@ -4,7 +4,8 @@ import datetime
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -30,6 +31,7 @@ from multimargin.negatives import UniformNegatives
 from multimargin.negatives.base import NegativeSampler
 from multimargin.recipes.recipe import Recipe, canonical_metric
 from multimargin.recipes.run import Run, environment, peak_memory_mib, write_json
+from multimargin.recipes.start import Start
 from multimargin.recipes.untrained import build_baseline, n_numbers
 from multimargin.recommend import Recommender, choose_popularity, normalised, with_popularity
 from multimargin.recommend.popularity import Tables
@@ -108,6 +110,7 @@ def fit(
     engine: str = "auto",
     device: str = "auto",
     seed: int = 0,
+    start: Recommender | str | Path | None = None,
     run: str | Path | None = None,
     resume: bool = False,
     progress: bool = True,
@@ -140,6 +143,9 @@ def fit(
         engine: how an epoch is computed; "auto" takes the fastest that can.
         device: "auto", "cpu" or "cuda".
         seed: of every stream of randomness.
+        start: a model to go on from: a recommender, or a run or model folder (a model alone, for ``MF``; a run folder,
+            for any encoder). Its users and items stay, with what they have seen; new ones begin from their
+            interactions. Only ``train`` is learnt from: give old interactions too where they should not be forgotten.
         run: folder for metrics.jsonl and a checkpoint every half minute; None: nothing is written.
         resume: go on from the checkpoint in ``run``, given the same data and arguments as at the start.
         progress: draw a progress bar on stderr.
@@ -156,12 +162,18 @@ def fit(
     if resume and run is None:
         checks.fail("run", "be a folder to resume from", run)
     metric = canonical_metric(metric, k)
+    from_model = None if start is None else Start.of(start)
+    if from_model is not None:
+        vocabularies = from_model.vocabularies(train)
+        train, valid = train.within(*vocabularies), None if valid is None else valid.within(*vocabularies)
     evaluator = None if valid is None else Evaluator(valid, seen=train, k=tuple(k), n_users=evaluate_users, rng=seed)
     seen = train if valid is None else train.union([valid])
+    if from_model is not None:
+        seen = seen.union([from_model.seen.within(*vocabularies)])
     if isinstance(encoder, Baseline):
         of_training = {
             "loss": loss, "negatives": negatives, "stopping": stopping, "schedule": schedule, "decay": decay,
-            "popularity": popularity or None, "resume": resume or None,
+            "popularity": popularity or None, "resume": resume or None, "start": start,
         }  # fmt: skip
         for name, value in of_training.items():
             if value is not None:
@@ -193,6 +205,7 @@ def fit(
         encoder=encoder,
         loss=MultiMarginLoss() if loss is None else loss,
         negatives=UniformNegatives() if negatives is None else negatives,
+        begin=None if from_model is None else partial(from_model.give, train=train),
         evaluate=None if evaluator is None else serving.evaluate,
         run=None if run is None else Path(run),
         resume=resume,
@@ -207,6 +220,7 @@ def fit_recipe(
     data: str | Path | None = None,
     run: str | Path | None = None,
     resume: bool = False,
+    start: str | Path | None = None,
     threads: int | None = None,
     progress: bool = True,
 ) -> Fitted:
@@ -217,6 +231,7 @@ def fit_recipe(
         data: catalogue name or path; None: what the recipe says.
         run: the run folder, new or empty unless ``resume``; None: runs/<recipe's name>.
         resume: continue the run that is in the folder.
+        start: folder of a run or model to go on from, see ``fit``; repeat it with ``resume``.
         threads: threads to use; None: all usable cores. Results do not depend on it.
         progress: draw a progress bar on stderr.
 
@@ -232,6 +247,9 @@ def fit_recipe(
     objects = recipe.build()
     recipe = with_data(recipe, data)
     parts = split_data(recipe, objects.split, read_data(recipe))
+    from_model = None if start is None else Start.of(start)
+    if from_model is not None:
+        parts = _going_on(parts, from_model)
     folder = Run(Path(run) if run is not None else Path("runs") / recipe.name)
     with folder.open(recipe, parts.data_hash, resume=resume):
         info = {
@@ -239,6 +257,7 @@ def fit_recipe(
             "protocol": recipe.values["protocol"],
             "seed": recipe.values["seed"],
             "data": recipe.values["data"],
+            "start": None if start is None else str(start),
             "data_hash": parts.data_hash,
             "split_hash": parts.split_hash,
             "users": parts.train.n_users,
@@ -254,6 +273,8 @@ def fit_recipe(
             folder.write_info(info)
         about, evaluation = {"recipe": recipe.name, "protocol": info["protocol"]}, None
         if isinstance(objects.encoder, Baseline):
+            if from_model is not None:
+                checks.fail("start", f"be left out: {type(objects.encoder).__name__} is not trained", str(start))
             scorer, training, selected = build_baseline(
                 objects.encoder, parts.train, seed=recipe.values["seed"], metric=recipe.values["metric"],
                 evaluator=_evaluator(recipe, parts), run=folder.path,
@@ -269,6 +290,7 @@ def fit_recipe(
                 encoder=encoder,
                 loss=loss,
                 negatives=negatives,
+                begin=None if from_model is None else partial(from_model.give, train=parts.train),
                 evaluate=None if serving.evaluator is None else serving.evaluate,
                 run=folder.path,
                 resume=resume and folder.checkpoint.exists(),
@@ -379,6 +401,19 @@ def split_data(recipe: Recipe, strategy: SplitStrategy, found: Interactions | Sp
             "Set split.valid=0.1, or stopping=null schedule=null."
         )
     return Parts(train, valid, test, known, seen, hash_of(found), split.hash)
+
+
+def _going_on(parts: Parts, start: Start) -> Parts:
+    """Return the parts in the model's vocabularies with theirs behind; what its users have seen is known."""
+    vocabularies = start.vocabularies(parts.train)
+    return replace(
+        parts,
+        train=parts.train.within(*vocabularies),
+        select=None if parts.select is None else parts.select.within(*vocabularies),
+        test=None if parts.test is None else parts.test.within(*vocabularies),
+        known=parts.known.within(*vocabularies).union([start.seen.within(*vocabularies)]),
+        seen=parts.seen.within(*vocabularies),
+    )
 
 
 def evaluate_parts(model: Recommender, parts: Parts, recipe: Recipe, k: Sequence[int] | None = None) -> Evaluation:

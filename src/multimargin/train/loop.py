@@ -137,6 +137,7 @@ class Trainer:
         encoder: Encoder,
         loss: Loss,
         negatives: NegativeSampler,
+        begin: Callable[[Encoder], None] | None = None,
         evaluate: Evaluate | None = None,
         run: Path | None = None,
         resume: bool = False,
@@ -149,6 +150,7 @@ class Trainer:
             encoder: built here for ``train``.
             loss: what is minimised.
             negatives: built here for ``train``.
+            begin: called with the encoder once it is built, to change what it begins with.
             evaluate: called with the encoder after an epoch, returns metrics by name, ``self.metric`` among them.
             run: folder for ``metrics.jsonl`` and ``checkpoints/last.safetensors``; None: nothing is written.
             resume: go on from the checkpoint in ``run``, to the same numbers as if never interrupted.
@@ -171,6 +173,8 @@ class Trainer:
             checks.positive_int("n_negatives", self.n_negatives)  # type: ignore[arg-type]
         streams = Streams(self.seed)
         encoder.build(train, rng=streams.generator("init"))
+        if begin is not None:
+            begin(encoder)
         encoder.to(self.device)
         statistics = Statistics(train.n_users, train.n_items, train.user_index, train.indices)
         loss.prepare(statistics, rng=streams.generator("loss"))
