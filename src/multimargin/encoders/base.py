@@ -9,6 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from multimargin.data.interactions import Interactions
+from multimargin.encoders.pooling import Pooling
 from multimargin.rng import CounterRng
 
 if TYPE_CHECKING:
@@ -104,6 +105,10 @@ class Encoder(nn.Module, ABC):
         if name in ("user_table", "users.ids"):
             return "user"
         return "item" if name in ("item_table", "history_table", "items.ids") else None
+
+    def pooling(self) -> Pooling | None:
+        """Return how a history becomes a vector, for users who were not in training; None: the mean of its items."""
+        return None
 
     def new_users(self) -> "tuple[pl.Series, Float[Tensor, 'n D']] | None":
         """Return ids and vectors of users that the training data lacks and the encoder knows; None: of nobody."""

@@ -8,13 +8,14 @@ import torch
 from jaxtyping import Float, Int
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn.functional import embedding, embedding_bag, linear
+from torch.nn.functional import embedding, embedding_bag, linear, normalize
 
 from multimargin import checks
 from multimargin.data.interactions import Interactions
 from multimargin.encoders.base import Encoder, Similarity
 from multimargin.encoders.histories import Bags, Histories
 from multimargin.encoders.mf import normal_table
+from multimargin.encoders.pooling import Pooling
 from multimargin.kernels.attention_pooling import attention_pooling
 
 Aggregation = Literal["mean", "user_attention", "self_attention"]
@@ -138,6 +139,25 @@ class SimpleX(Encoder):
         if self.own_history_table:
             return {self.user_table: users, self.history_table: history}
         return {self.user_table: users, self.item_table: history}
+
+    def pooling(self) -> Pooling | None:
+        """Return the pooling of a history with an own vector that stands in for a trained one."""
+        if self.is_table:
+            return None
+        nothing = torch.empty((0, 0))
+        held = self.history_table if self.own_history_table else self.item_table
+        attends = self.aggregation != "mean"
+        tensors = {
+            "directions": normalize(self.item_table.detach(), dim=-1, eps=1e-12),
+            "held": held,
+            "value": self.value,
+            "key": self.key if attends else nothing,
+            "key_bias": self.key_bias if attends else nothing[0:0].flatten(),
+            "query": self.query if self.aggregation == "self_attention" else nothing,
+        }
+        length = float(self.user_table.detach().norm(dim=-1).median())
+        arrays = {name: each.detach().float().cpu().numpy() for name, each in tensors.items()}
+        return Pooling(**arrays, gamma=self.gamma, length=length)
 
     def _mixed(self, own: Float[Tensor, "B D"], bags: Bags) -> Float[Tensor, "B D"]:
         """Return gamma times ``own`` plus what the histories hold."""

@@ -34,6 +34,7 @@ from multimargin.recipes.run import Run, environment, peak_memory_mib, write_jso
 from multimargin.recipes.start import Start
 from multimargin.recipes.untrained import build_baseline, n_numbers
 from multimargin.recommend import Recommender, choose_popularity, normalised, with_popularity
+from multimargin.recommend.pooling_scorer import PoolingScorer
 from multimargin.recommend.popularity import Tables
 from multimargin.rng import Streams
 from multimargin.train.loop import Trainer, Training
@@ -482,6 +483,10 @@ class _Serving:
         items, item_table = _with_newcomers(seen.items, item_table, new[1], unit=similarity != self.encoder.similarity)
         seen = seen.extended(users, items)
         told = {**info, "popularity": popularity}
+        pooling, unit = self.encoder.pooling(), similarity != self.encoder.similarity
+        if pooling is not None:
+            scorer = PoolingScorer(user_table, item_table, similarity, pooling=pooling, unit=unit)
+            return Recommender.of(scorer, seen=seen, info=told)
         return Recommender(user_table, item_table, similarity=similarity, seen=seen, info=told)
 
 

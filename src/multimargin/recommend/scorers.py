@@ -3,11 +3,12 @@
 from multimargin.recommend.als_scorer import AlternatingScorer
 from multimargin.recommend.filter_scorer import FilterScorer
 from multimargin.recommend.history_scorer import LinearScorer
+from multimargin.recommend.pooling_scorer import PoolingScorer
 from multimargin.recommend.scorer import Scorer
 from multimargin.recommend.table_scorer import TableScorer
 
 __all__ = ["SCORERS"]
 
 SCORERS: dict[str, type[Scorer]] = {
-    each.kind: each for each in (TableScorer, LinearScorer, FilterScorer, AlternatingScorer)
+    each.kind: each for each in (TableScorer, LinearScorer, FilterScorer, AlternatingScorer, PoolingScorer)
 }

@@ -1,11 +1,14 @@
 """SimpleX against plain loops over users and their items; what it is with gamma = 1; what a step reads."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from plain_training import random_interactions
-from torch.nn.functional import linear
+from torch.nn.functional import linear, normalize
 
+import multimargin as mm
 from multimargin.encoders import MF, SimpleX
 from multimargin.errors import ArgumentError
 from multimargin.losses import CosineContrastiveLoss
@@ -133,6 +136,39 @@ def test_a_step_reads_and_moves_the_rows_that_dense_adam_would(own_history_table
     assert found == pytest.approx(losses, rel=1e-5)
     for one, other in zip(tables, others, strict=True):
         torch.testing.assert_close(one, other, rtol=2e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("own_history_table", [True, False])
+@pytest.mark.parametrize("aggregation", AGGREGATIONS)
+def test_a_new_user_is_pooled_as_a_known_one(small, aggregation, own_history_table):
+    encoder = built(small, aggregation=aggregation, own_history_table=own_history_table)
+    items = torch.from_numpy(small.items_of(5).astype(np.int64))
+    mean = normalize(encoder.item_table[items], dim=-1).mean(0)
+    length = encoder.user_table.detach().norm(dim=-1).median()
+    with torch.no_grad():
+        encoder.user_table[5] = length * mean / mean.norm()  # as if training had ended there
+    expected = plain_vector(encoder, 5, items.tolist())
+    pooling = replace(encoder.pooling(), length=float(length))  # what is set above moved the median
+    found = torch.from_numpy(pooling.vector(items.numpy())).double()
+    torch.testing.assert_close(found, expected.detach(), rtol=1e-4, atol=1e-6)
+    assert SimpleX(4, gamma=1.0).pooling() is None
+
+
+@pytest.mark.parametrize("popularity", [0.0, 0.02])
+def test_a_saved_model_folds_in_as_before(tmp_path, popularity):
+    data = random_interactions()
+    encoder = SimpleX(8, aggregation="user_attention", init_std=0.3)
+    options = {"epochs": 1, "n_negatives": 4, "progress": False, "popularity": popularity}
+    model = mm.fit(data, encoder=encoder, **options)
+    model.save(tmp_path)
+    vector = model.fold_in([3, 5, 8])
+    assert np.array_equal(mm.load(tmp_path).fold_in([3, 5, 8]), vector)
+    assert model.recommend_for([3, 5, 8], k=4).equals(mm.load(tmp_path).recommend_for([3, 5, 8], k=4))
+    direction = vector / np.linalg.norm(vector)
+    wanted = encoder.pooling().vector(model.items.indices([3, 5, 8]))
+    assert np.allclose(direction, wanted / np.linalg.norm(wanted), atol=1e-6)
+    assert np.linalg.norm(vector) == pytest.approx(1.0) or not popularity
+    assert model.recommend_for([3], k=2, items=[4, 6])["item_id"].is_in([4, 6]).all()
 
 
 @pytest.mark.parametrize(
