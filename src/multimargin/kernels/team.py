@@ -22,6 +22,9 @@ from multimargin.kernels.threads import get_threads
 # loop that writes nothing, or it would be summed one way or another by where its arrays happen to lie.
 TOGETHER: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy", "fastmath": FAST, "_nrt": False}
 
+# How a stride of a kernel is compiled: on its own, since inlining everything into one function takes hundreds of MiB.
+STRIDE = {name: value for name, value in TOGETHER.items() if name != "cache"}  # it is stored with its kernel
+
 _SPINS = 2000  # looks at the others before the core is offered to somebody else
 _LINE = 16  # int64 of two cache lines: threads do not write into each other's
 _GONE = np.iinfo(np.int64).max  # the cell of a thread that failed: nobody waits for it

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numba
 import numpy as np
 
-HINGES, SQUARES, LOGISTIC = 0, 1, 2
+HINGES, SQUARES, LOGISTIC = 0, 1, 2  # lengths of ``Terms.kind``
 
 _LOWEST = np.float32(-80)  # exp of it, times the weight of a pair, is no denormal number
 _PER_OCTAVE = np.float32(1.4426950408889634)  # 1 / log 2
@@ -23,12 +23,17 @@ _OCTAVE_HIGH, _OCTAVE_LOW = np.float32(0.693359375), np.float32(-2.1219444005469
 class Terms(NamedTuple):
     """One kind of loss and its constants (``losses/facts.py`` has the formulas)."""
 
-    kind: int
+    kind: tuple[int, ...]  # by its length, which is known when code is compiled: what is not used is left out
     pos_weight: np.float32
     neg_weight: np.float32
     margins: Any  # (M,) float32, of hinges; else empty
     slopes: Any  # (M,) float32
     scale: np.float32  # 1 / temperature
+
+
+def as_constant(number: int) -> tuple[int, ...]:
+    """Return ``number`` as the length of a tuple, which compiled code knows from its type."""
+    return (0,) * int(number)
 
 
 def of_hinges(positive_slope: float, margins: tuple[float, ...], slopes: tuple[float, ...]) -> Terms:
@@ -55,7 +60,7 @@ def _terms(
     slopes: tuple[float, ...] = (),
 ) -> Terms:
     return Terms(
-        kind,
+        as_constant(kind),
         np.float32(pos_weight),
         np.float32(neg_weight),
         np.array(margins, dtype=np.float32),
@@ -108,11 +113,11 @@ def softplus(x):
 def positive_term(terms, score):
     """Return what a positive costs at float32 ``score``, and the slope there."""
     one, zero = np.float32(1), np.float32(0)
-    if terms.kind == HINGES:
+    if len(terms.kind) == HINGES:
         if score >= one or terms.pos_weight == zero:
             return zero, zero
         return terms.pos_weight * (one - score), -terms.pos_weight
-    if terms.kind == SQUARES:
+    if len(terms.kind) == SQUARES:
         off = score - one
         return np.float32(0.5) * terms.pos_weight * off * off, terms.pos_weight * off
     cost, slope = softplus(-score * terms.scale)
@@ -120,34 +125,42 @@ def positive_term(terms, score):
 
 
 @numba.njit(inline="always")
-def hinge_terms(terms, scores, n, costs, slopes):
-    """Fill ``costs`` and ``slopes`` with what negatives cost by hinges at the first ``n`` scores, and the slopes."""
-    zero = np.float32(0)
-    for k in range(n):
-        costs[k], slopes[k] = zero, zero
+def hinge_term(terms, score):
+    """Return what a negative costs by hinges at float32 ``score``, and the slope there."""
+    cost, slope = np.float32(0), np.float32(0)
     for m in range(len(terms.margins)):
-        margin, slope = terms.margins[m], terms.slopes[m]
-        for k in range(n):
-            above = scores[k] - margin
-            costs[k] += slope * above if above > zero else zero
-            slopes[k] += slope if above > zero else zero
+        if score > terms.margins[m]:
+            cost += terms.slopes[m] * (score - terms.margins[m])
+            slope += terms.slopes[m]
+    return cost, slope
 
 
 @numba.njit(inline="always")
-def negative_terms(terms, scores, rows, costs, slopes):
-    """Fill ``costs`` and ``slopes`` with what negatives cost at ``scores``, and the slopes; all (8, 16)."""
-    lanes = scores.shape[1]
-    if terms.kind == HINGES:
-        for r in range(rows):
-            hinge_terms(terms, scores[r], lanes, costs[r], slopes[r])
-    elif terms.kind == SQUARES:
-        for r in range(rows):
-            for lane in range(lanes):
-                costs[r, lane] = np.float32(0.5) * terms.neg_weight * scores[r, lane] * scores[r, lane]
-                slopes[r, lane] = terms.neg_weight * scores[r, lane]
+def negative_terms(terms, scores, n, costs, slopes):
+    """Fill ``costs`` and ``slopes`` with what negatives cost at the first ``n`` scores, float32, and the slopes."""
+    zero = np.float32(0)
+    if len(terms.kind) == HINGES:
+        for k in range(n):
+            costs[k], slopes[k] = zero, zero
+        for m in range(len(terms.margins)):
+            margin, slope = terms.margins[m], terms.slopes[m]
+            for k in range(n):
+                above = scores[k] - margin if scores[k] > margin else zero
+                costs[k] += slope * above  # rounded once wherever in the list it stands
+                slopes[k] += slope if above > zero else zero
+    elif len(terms.kind) == SQUARES:
+        for k in range(n):
+            costs[k] = np.float32(0.5) * terms.neg_weight * scores[k] * scores[k]
+            slopes[k] = terms.neg_weight * scores[k]
     else:
-        for r in range(rows):
-            for lane in range(lanes):
-                cost, slope = softplus(scores[r, lane] * terms.scale)
-                costs[r, lane] = terms.neg_weight * cost
-                slopes[r, lane] = terms.neg_weight * terms.scale * slope
+        for k in range(n):
+            cost, slope = softplus(scores[k] * terms.scale)
+            costs[k] = terms.neg_weight * cost
+            slopes[k] = terms.neg_weight * terms.scale * slope
+
+
+@numba.njit(inline="always")
+def tile_terms(terms, scores, rows, costs, slopes):
+    """Do the same for the first ``rows`` of a tile (8, 16)."""
+    for r in range(rows):
+        negative_terms(terms, scores[r], scores.shape[1], costs[r], slopes[r])

@@ -20,8 +20,8 @@ class AllNegatives(NegativeSampler):
     The mean over negatives is then its own expectation under ``UniformNegatives``, the limit of large N, so weights
     that suit many uniform negatives stay as they are. ``n_negatives`` plays no part (a recipe may say null). Batches
     hold whole users (``by_user``): about ``batch_size`` interactions, all of each user's, who share one dropout. With
-    tables and a sum of hinges (MML, CCL) the engine "grouped" then scores a user once for all their interactions; any
-    other loss is trained step by step, with B x I scores of one batch in memory.
+    tables and a sum over pairs (MML, CCL, MSE, BCE) the engine "grouped" then scores a user once for all their
+    interactions; any other loss is trained step by step, with B x I scores of one batch in memory.
 
     Use:
         interactions alone: a catalogue small enough to score whole, and no sampling noise.

@@ -13,9 +13,9 @@ from multimargin.errors import ArgumentError
 from multimargin.kernels.draws import dropout_scale
 from multimargin.kernels.fused_epoch import FusedEpoch
 from multimargin.kernels.grouped_epoch import GroupedEpoch
+from multimargin.kernels.launch import Goal, Learned
 from multimargin.kernels.sampled_scores import sampled_scores
 from multimargin.kernels.shared_epoch import SharedEpoch
-from multimargin.losses.facts import Hinges
 from multimargin.negatives import AllNegatives, SharedNegatives, UniformNegatives
 from multimargin.rng import CounterRng
 from multimargin.train import needs
@@ -56,8 +56,6 @@ def _why_not(engine: str, setting: Setting) -> str:
     terms = setting.loss.terms()
     if terms is None:
         return f"{type(setting.loss).__name__} is not a sum over pairs."
-    if engine in ("fused", "grouped") and not isinstance(terms, Hinges):
-        return f"{type(setting.loss).__name__} is not a sum of hinges."
     if engine == "fused" and not isinstance(setting.negatives, UniformNegatives):
         return f"{type(setting.negatives).__name__} is not drawn inside the kernel."
     if engine == "grouped" and not isinstance(setting.negatives, AllNegatives):
@@ -74,29 +72,16 @@ class Fused(Engine):
     """The compiled engine: everything of a step in one kernel."""
 
     def __init__(self, setting: Setting):
-        hinges = setting.loss.terms()
-        if not isinstance(hinges, Hinges) or not isinstance(setting.negatives, UniformNegatives):
-            raise ArgumentError(_why_not("fused", setting))
-        user_table, item_table = setting.encoder.tables()
+        learned, goal = _for_kernels("fused", setting)
+        assert isinstance(setting.negatives, UniformNegatives)
         self.setting = setting
         self._kernel = FusedEpoch(
-            user_table,
-            item_table,
-            setting.optimizer.rows_of(user_table),
-            setting.optimizer.rows_of(item_table),
-            setting.optimizer.schedule,
+            learned,
+            goal,
             pair_users=setting.train.user_index,
             pair_items=setting.train.indices,
-            cosine=setting.encoder.similarity == "cosine",
-            positive_slope=hinges.positive_slope,
-            margins=hinges.margins,
-            slopes=hinges.slopes,
             n_negatives=setting.n_negatives,
             negatives_key=setting.negatives_key,
-            dropout_key=setting.dropout_key,
-            dropout=setting.dropout,
-            clip_norm=setting.clip_norm,
-            weight_decay=setting.optimizer.options["weight_decay"],
             seen=setting.negatives.excluded() if setting.negatives.exclude_seen else None,
         )
         setting.negatives.require_unseen(np.flatnonzero(setting.train.user_counts))
@@ -111,27 +96,14 @@ class Grouped(Engine):
     """The compiled engine for all negatives: whole users, each scored with the catalogue once."""
 
     def __init__(self, setting: Setting):
-        hinges = setting.loss.terms()
-        if not isinstance(hinges, Hinges) or not isinstance(setting.negatives, AllNegatives):
-            raise ArgumentError(_why_not("grouped", setting))
-        user_table, item_table = setting.encoder.tables()
+        learned, goal = _for_kernels("grouped", setting)
+        assert isinstance(setting.negatives, AllNegatives)
         self.setting = setting
         self._kernel = GroupedEpoch(
-            user_table,
-            item_table,
-            setting.optimizer.rows_of(user_table),
-            setting.optimizer.rows_of(item_table),
-            setting.optimizer.schedule,
+            learned,
+            goal,
             indptr=setting.train.indptr,
             indices=setting.train.indices,
-            cosine=setting.encoder.similarity == "cosine",
-            positive_slope=hinges.positive_slope,
-            margins=hinges.margins,
-            slopes=hinges.slopes,
-            dropout_key=setting.dropout_key,
-            dropout=setting.dropout,
-            clip_norm=setting.clip_norm,
-            weight_decay=setting.optimizer.options["weight_decay"],
             exclude_seen=setting.negatives.exclude_seen,
         )
         setting.negatives.require_unseen(np.flatnonzero(setting.train.user_counts))
@@ -150,27 +122,16 @@ class Shared(Engine):
     """The compiled engine for a pool of negatives that each batch shares."""
 
     def __init__(self, setting: Setting):
-        terms = setting.loss.terms()
-        if terms is None or not isinstance(setting.negatives, SharedNegatives):
-            raise ArgumentError(_why_not("shared", setting))
-        user_table, item_table = setting.encoder.tables()
+        learned, goal = _for_kernels("shared", setting)
+        assert isinstance(setting.negatives, SharedNegatives)
         self.setting = setting
         self._kernel = SharedEpoch(
-            user_table,
-            item_table,
-            setting.optimizer.rows_of(user_table),
-            setting.optimizer.rows_of(item_table),
-            setting.optimizer.schedule,
+            learned,
+            goal,
             pair_users=setting.train.user_index,
             pair_items=setting.train.indices,
-            cosine=setting.encoder.similarity == "cosine",
-            terms=for_kernels(terms),
             n_negatives=setting.n_negatives,
             negatives_key=setting.negatives_key,
-            dropout_key=setting.dropout_key,
-            dropout=setting.dropout,
-            clip_norm=setting.clip_norm,
-            weight_decay=setting.optimizer.options["weight_decay"],
             seen=(setting.train.indptr, setting.train.indices) if setting.negatives.exclude_seen else None,
         )
         setting.negatives.require_unseen(np.flatnonzero(setting.train.user_counts))
@@ -179,6 +140,34 @@ class Shared(Engine):
         """Train on the stretch in one call."""
         rate = self.setting.optimizer.options["lr"]
         return self._kernel.run(order, start, stop, place=place, batch_size=self.setting.batch_size, learning_rate=rate)
+
+
+def _for_kernels(engine: str, setting: Setting) -> tuple[Learned, Goal]:
+    """Return the tables and what they are moved for, as kernels know them.
+
+    Raises:
+        ArgumentError: the engine does not apply.
+    """
+    terms, why_not = setting.loss.terms(), _why_not(engine, setting)
+    if terms is None or why_not:
+        raise ArgumentError(why_not)
+    (users, items), optimizer = setting.encoder.tables(), setting.optimizer
+    learned = Learned(
+        users,
+        items,
+        optimizer.rows_of(users),
+        optimizer.rows_of(items),
+        optimizer.schedule,
+        weight_decay=optimizer.options["weight_decay"],
+    )
+    goal = Goal(
+        cosine=setting.encoder.similarity == "cosine",
+        terms=for_kernels(terms),
+        dropout=np.float32(setting.dropout),
+        dropout_key=np.uint64(setting.dropout_key),
+        clip_norm=float(setting.clip_norm or 0.0),
+    )
+    return learned, goal
 
 
 class Steps(Engine):

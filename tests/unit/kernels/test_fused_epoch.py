@@ -14,8 +14,16 @@ from multimargin.kernels.fused_epoch import FusedEpoch
 from multimargin.kernels.fused_epoch.records import LANES
 from multimargin.kernels.fused_epoch.screening import confirm, copy_listed, prepare, screen
 from multimargin.kernels.intrinsics import BYTES, dot_drawn, dot_drawn_anywhere, fetch_drawn
+from multimargin.kernels.launch import Goal, Learned
 from multimargin.kernels.lazy_adam.cpu import as_clock, as_table
-from multimargin.losses import CosineContrastiveLoss, MultiMarginLoss
+from multimargin.kernels.terms import of_hinges
+from multimargin.losses import (
+    CosineContrastiveLoss,
+    GeneralizedBCELoss,
+    MeanSquaredErrorLoss,
+    MultiMarginLoss,
+    SigmoidCrossEntropyLoss,
+)
 from multimargin.negatives import UniformNegatives
 from multimargin.optim import LazyAdam
 from multimargin.rng import Streams
@@ -26,6 +34,11 @@ TOLERANCE = 2e-5  # of 99 in 100 entries, of size 0.1 to 1, after a dozen steps 
 MOVEMENT = 5e-3  # of the whole table, relative to how far it moved: one forgotten row is above 0.05
 
 MML = {"margins": (-0.1, 0.1, 0.3), "margin_weights": (0.2, 0.3, 0.5), "pos_weight": 0.7, "neg_weight": 3.0}
+
+SMOOTH = {
+    "squares": lambda: MeanSquaredErrorLoss(pos_weight=0.7, neg_weight=3.0),
+    "logistic": lambda: SigmoidCrossEntropyLoss(0.3, pos_weight=0.7, neg_weight=3.0),
+}
 
 
 def train_with(
@@ -42,6 +55,7 @@ def train_with(
     }
     if engine == "plain":
         return train_plainly(trainer, train, **parts)
+    parts["loss"].float()
     training = trainer.fit(train, **parts, progress=False)
     return *(table.detach() for table in encoder.tables()), [row["loss"] for row in training.history]
 
@@ -115,10 +129,33 @@ def test_every_hinge_loss(train, loss):
     assert_engines_agree(train, loss=loss)
 
 
-@pytest.mark.parametrize("n_items", [97, 1009])
+@pytest.mark.parametrize(
+    ("loss", "similarity", "exclude_seen"), list(product(sorted(SMOOTH), ("cosine", "dot"), (False, True)))
+)
+def test_every_pair_has_a_gradient(train, loss, similarity, exclude_seen):
+    options = {"dropout": 0.1, "clip_norm": 0.05, "weight_decay": 0.1, "n_negatives": 19, "epochs": 2}
+    assert_engines_agree(train, loss=SMOOTH[loss](), similarity=similarity, exclude_seen=exclude_seen, **options)
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        MeanSquaredErrorLoss(pos_weight=0.0),
+        MeanSquaredErrorLoss(neg_weight=0.0),
+        SigmoidCrossEntropyLoss(0.01),  # logits of a hundred
+        GeneralizedBCELoss(0.5, neg_weight=20.0),
+    ],
+    ids=["push", "pull", "steep", "gbce"],
+)
+def test_every_smooth_loss(train, loss):
+    assert_engines_agree(train, loss=loss)
+
+
+@pytest.mark.parametrize(("n_items", "far"), [(97, 2**28), (1009, 2**28), (1009, 0)])
 @pytest.mark.parametrize("similarity", ["cosine", "dot"])
-def test_what_is_screened_out_has_no_gradient(similarity, n_items):
+def test_what_is_screened_out_has_no_gradient(monkeypatch, similarity, n_items, far):
     """Many pairs just below and above the smallest margin, among rows that drift far while idle."""
+    monkeypatch.setattr("multimargin.kernels.fused_epoch.launch._FAR", far)
     loss = MultiMarginLoss((0.15, 0.3), (0.5, 0.5), neg_weight=3.0)
     arguments = {"loss": loss, "similarity": similarity, "n_negatives": 4, "init_std": 0.1, "epochs": 2, "dropout": 0.1}
     assert_engines_agree(random_interactions(40, n_items), **arguments)
@@ -137,13 +174,16 @@ def test_the_published_start_is_followed(train):
 
 
 @pytest.mark.parametrize("n_items", [97, 5003])
-@pytest.mark.parametrize("similarity", ["cosine", "dot"])
-def test_the_number_of_threads_changes_nothing(at_threads, similarity, n_items):
+@pytest.mark.parametrize(
+    ("similarity", "loss"), [("cosine", "hinges"), ("dot", "hinges"), ("cosine", "squares"), ("cosine", "logistic")]
+)
+def test_the_number_of_threads_changes_nothing(at_threads, similarity, loss, n_items):
     train = random_interactions(40, n_items)
     results = []
     for count in (1, 2, 3):
         at_threads(count)
-        results.append(train_with("fused", train, similarity=similarity, epochs=3, dropout=0.1, clip_norm=0.1, dim=16))
+        arguments = {"similarity": similarity, "epochs": 3, "dropout": 0.1, "clip_norm": 0.1, "dim": 16}
+        results.append(train_with("fused", train, loss=SMOOTH[loss]() if loss in SMOOTH else None, **arguments))
     for users, items, losses in results[1:]:
         assert torch.equal(users, results[0][0])
         assert torch.equal(items, results[0][1])
@@ -153,7 +193,10 @@ def test_the_number_of_threads_changes_nothing(at_threads, similarity, n_items):
 class Kernel:
     """The kernel on its own, as an engine sets it up."""
 
-    def __init__(self, train, *, cosine=True, dim=7, init_std=1.0, **options):
+    def __init__(
+        self, train, *, cosine=True, dim=7, init_std=1.0, positive_slope=1.0, margins=(0.0, 0.3), slopes=(1.0, 2.0),
+        dropout=0.2, **options,
+    ):  # fmt: skip
         rng = np.random.default_rng(3)
         self.tables = [
             torch.nn.Parameter(torch.from_numpy(np.float32(init_std) * rng.standard_normal((rows, dim), np.float32)))
@@ -161,13 +204,15 @@ class Kernel:
         ]
         self.optimizer = LazyAdam(self.tables)
         self.order = Streams(1).generator("shuffle").permutation(len(train))
+        goal = Goal(
+            cosine, of_hinges(positive_slope, margins, slopes), np.float32(dropout), np.uint64(12), clip_norm=0.1
+        )  # fmt: skip
         arguments = {
-            "pair_users": train.user_index, "pair_items": train.indices, "cosine": cosine, "positive_slope": 1.0,
-            "margins": (0.0, 0.3), "slopes": (1.0, 2.0), "n_negatives": 6, "negatives_key": 2**63 + 11,
-            "dropout_key": 12, "dropout": 0.2, "clip_norm": 0.1, "weight_decay": 0.0, "seen": None,
+            "pair_users": train.user_index, "pair_items": train.indices, "n_negatives": 6, "negatives_key": 2**63 + 11,
+            "seen": None,
         } | options  # fmt: skip
         states = [self.optimizer.rows_of(table) for table in self.tables]
-        self.fused = FusedEpoch(*self.tables, *states, self.optimizer.schedule, **arguments)
+        self.fused = FusedEpoch(Learned(*self.tables, *states, self.optimizer.schedule), goal, **arguments)
 
     def run(self, *stops, place=0, batch_size=16, learning_rate=0.01):
         """Run the epoch in stretches that end at ``stops`` and at its end; return loss and settled tables."""
@@ -258,7 +303,7 @@ def test_the_compilation_does_not_speak_against_threads(train, monkeypatch, at_t
     monkeypatch.setattr("multimargin.kernels.fused_epoch.launch._PIECE", 1)
     kernel = Kernel(train)
     kernel.fused.run(kernel.order, 0, 16 * 5, place=0, batch_size=16, learning_rate=0.01)
-    assert kernel.fused._pace.choose(1)[0] == 2
+    assert kernel.fused._launcher.pace.choose(1)[0] == 2
 
 
 @numba.njit

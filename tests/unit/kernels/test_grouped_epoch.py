@@ -11,7 +11,13 @@ from multimargin.encoders import MF
 from multimargin.errors import DivergedError, NoNegativesError
 from multimargin.kernels.draws import dropout_scale
 from multimargin.kernels.grouped_epoch.reference import batch_loss
-from multimargin.losses import CosineContrastiveLoss, MultiMarginLoss
+from multimargin.losses import (
+    CosineContrastiveLoss,
+    GeneralizedBCELoss,
+    MeanSquaredErrorLoss,
+    MultiMarginLoss,
+    SigmoidCrossEntropyLoss,
+)
 from multimargin.negatives import AllNegatives
 from multimargin.rng import Streams
 from multimargin.train.batches import Batches
@@ -22,6 +28,11 @@ TOLERANCE = 2e-5
 MOVEMENT = 5e-3
 
 MML = {"margins": (-0.1, 0.1, 0.3), "margin_weights": (0.2, 0.3, 0.5), "pos_weight": 0.7, "neg_weight": 3.0}
+
+SMOOTH = {
+    "squares": lambda: MeanSquaredErrorLoss(pos_weight=0.7, neg_weight=3.0),
+    "logistic": lambda: SigmoidCrossEntropyLoss(0.3, pos_weight=0.7, neg_weight=3.0),
+}
 
 
 def train_with(
@@ -36,12 +47,12 @@ def train_with(
     if engine == "plain":
         return train_plainly(trainer, train, encoder, loss, exclude_seen)
     negatives = AllNegatives(exclude_seen=exclude_seen)
-    training = trainer.fit(train, encoder=encoder, loss=loss, negatives=negatives, progress=False)
+    training = trainer.fit(train, encoder=encoder, loss=loss.float(), negatives=negatives, progress=False)
     return *(table.detach() for table in encoder.tables()), [row["loss"] for row in training.history]
 
 
 def train_plainly(trainer, train, encoder, loss, exclude_seen):
-    streams, hinges = Streams(trainer.seed), loss.terms()
+    streams, loss = Streams(trainer.seed), loss.double()
     encoder.build(train, rng=streams.generator("init"))
     tables = [torch.nn.Parameter(table.detach().double()) for table in encoder.tables()]
     adam = torch.optim.Adam(tables, lr=trainer.learning_rate)
@@ -60,8 +71,7 @@ def train_plainly(trainer, train, encoder, loss, exclude_seen):
                 users.append(user)
             value = batch_loss(
                 *tables, *(torch.tensor(each) for each in (users, owners, positives)),
-                positive_slope=hinges.positive_slope, margins=hinges.margins, slopes=hinges.slopes,
-                similarity=encoder.similarity, exclude_seen=exclude_seen,
+                loss=loss, similarity=encoder.similarity, exclude_seen=exclude_seen,
                 query_scale=torch.from_numpy(np.array(scales)).double() if trainer.dropout else None,
             )  # fmt: skip
             adam.zero_grad()
@@ -139,6 +149,35 @@ def test_every_hinge_loss(train, loss):
     assert_engines_agree(train, loss=loss)
 
 
+@pytest.mark.parametrize(
+    ("loss", "similarity", "exclude_seen"), list(product(sorted(SMOOTH), ("cosine", "dot"), (False, True)))
+)
+def test_every_pair_has_a_gradient(train, loss, similarity, exclude_seen):
+    options = {"dropout": 0.1, "clip_norm": 0.05, "weight_decay": 0.1, "epochs": 2}
+    assert_engines_agree(train, loss=SMOOTH[loss](), similarity=similarity, exclude_seen=exclude_seen, **options)
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        MeanSquaredErrorLoss(pos_weight=0.0),
+        MeanSquaredErrorLoss(neg_weight=0.0),
+        SigmoidCrossEntropyLoss(0.01),  # logits of a hundred
+        GeneralizedBCELoss(0.5, neg_weight=20.0),
+    ],
+    ids=["push", "pull", "steep", "gbce"],
+)
+def test_every_smooth_loss(train, loss):
+    assert_engines_agree(train, loss=loss)
+
+
+@pytest.mark.parametrize("n_items", [3, 8, 701])
+@pytest.mark.parametrize(("batch_size", "dim"), [(100, 1), (10_000, 67)])
+def test_every_size_where_every_pair_has_a_gradient(n_items, batch_size, dim):
+    arguments = {"batch_size": batch_size, "similarity": "dot", "dim": dim, "clip_norm": 0.1}
+    assert_engines_agree(random_interactions(40, n_items), loss=MeanSquaredErrorLoss(), **arguments)
+
+
 def test_the_published_start_is_followed(train):
     arguments = {"init_std": 1e-4, "learning_rate": 1e-4, "clip_norm": 10.0, "dropout": 0.1, "dim": 64}
     plain = train_with("plain", train, **arguments, loss=MultiMarginLoss())
@@ -148,15 +187,16 @@ def test_the_published_start_is_followed(train):
         assert ((found.double() - exact).norm() / exact.norm()).item() < 1e-2  # steps are as large as the rows
 
 
-@pytest.mark.parametrize("similarity", ["cosine", "dot"])
-def test_the_number_of_threads_changes_nothing(at_threads, similarity):
+@pytest.mark.parametrize(
+    ("similarity", "loss"), [("cosine", "hinges"), ("dot", "hinges"), ("cosine", "squares"), ("cosine", "logistic")]
+)
+def test_the_number_of_threads_changes_nothing(at_threads, similarity, loss):
     train = random_interactions(40, 1009)
     results = []
     for count in (1, 2, 3):
         at_threads(count)
-        results.append(
-            train_with("grouped", train, similarity=similarity, epochs=3, dropout=0.1, clip_norm=0.1, dim=16)
-        )
+        arguments = {"similarity": similarity, "epochs": 3, "dropout": 0.1, "clip_norm": 0.1, "dim": 16}
+        results.append(train_with("grouped", train, loss=SMOOTH[loss]() if loss in SMOOTH else None, **arguments))
     for users, items, losses in results[1:]:
         assert torch.equal(users, results[0][0])
         assert torch.equal(items, results[0][1])

@@ -4,7 +4,15 @@ import numba
 import numpy as np
 import pytest
 
-from multimargin.kernels.terms import hinge_terms, negative_terms, of_hinges, of_logistic, of_squares, positive_term
+from multimargin.kernels.terms import (
+    hinge_term,
+    negative_terms,
+    of_hinges,
+    of_logistic,
+    of_squares,
+    positive_term,
+    tile_terms,
+)
 
 SCORES = np.concatenate(
     [np.linspace(-1.25, 1.25, 1000), np.linspace(-200, 200, 1000), [0.0, 1.0, 0.5, -1e4, 1e4, 1e-8, -1e-8, 0.125]]
@@ -24,14 +32,20 @@ def _positives(terms, scores, costs, slopes):
 
 
 @numba.njit
-def _negatives(terms, scores, costs, slopes):
+def _tiles(terms, scores, costs, slopes):
     for k in range(len(scores)):
-        negative_terms(terms, scores[k], 8, costs[k], slopes[k])
+        tile_terms(terms, scores[k], 8, costs[k], slopes[k])
+
+
+@numba.njit
+def _negatives(terms, scores, costs, slopes):
+    negative_terms(terms, scores, len(scores) - 3, costs, slopes)
 
 
 @numba.njit
 def _hinges(terms, scores, costs, slopes):
-    hinge_terms(terms, scores, len(scores) - 3, costs, slopes)
+    for k in range(len(scores)):
+        costs[k], slopes[k] = hinge_term(terms, scores[k])
 
 
 def softplus(x):
@@ -74,18 +88,25 @@ def test_positives(name):
 
 
 @pytest.mark.parametrize("name", sorted(TERMS))
-def test_negatives(name):
+def test_negatives_of_a_tile(name):
     tiles = np.resize(SCORES, (-(-len(SCORES) // 128), 8, 16))
     found = np.empty((2, *tiles.shape), np.float32)
-    _negatives(TERMS[name], tiles, *found)
+    _tiles(TERMS[name], tiles, *found)
     assert_close(found, expected_negative(name, tiles.astype(float)))
 
 
-def test_hinges_of_a_list():
+@pytest.mark.parametrize("name", sorted(TERMS))
+def test_negatives_of_a_list(name):
     found = np.full((2, len(SCORES)), 7, np.float32)
-    _hinges(TERMS["hinges"], SCORES, *found)
+    _negatives(TERMS[name], SCORES, *found)
     assert (found[:, -3:] == 7).all()
-    assert_close(found[:, :-3], [each[:-3] for each in expected_negative("hinges", SCORES.astype(float))])
+    assert_close(found[:, :-3], [each[:-3] for each in expected_negative(name, SCORES.astype(float))])
+
+
+def test_hinges_one_by_one():
+    found = np.empty((2, len(SCORES)), np.float32)
+    _hinges(TERMS["hinges"], SCORES, *found)
+    assert_close(found, expected_negative("hinges", SCORES.astype(float)))
 
 
 @pytest.mark.parametrize("name", sorted(TERMS))
@@ -101,5 +122,5 @@ def test_gradients_are_exactly_zero_at_a_hinge():
     assert found[1, 0] == 0
     tile = np.full((1, 8, 16), 0.125, np.float32)
     costs, slopes = np.empty_like(tile), np.empty_like(tile)
-    _negatives(TERMS["hinges"], tile, costs, slopes)
+    _tiles(TERMS["hinges"], tile, costs, slopes)
     assert (slopes == np.float32(0.2)).all()  # of the first margin only

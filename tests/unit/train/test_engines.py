@@ -116,13 +116,15 @@ def test_auto_takes_the_compiled_engine_where_it_applies(train):
     assert isinstance(choose_engine("auto", pool), Shared)
     assert isinstance(choose_engine("shared", pool), Shared)
     assert isinstance(choose_engine("steps", pool), Steps)
+    assert isinstance(choose_engine("auto", setting(train, loss=MeanSquaredErrorLoss())), Fused)
+    everything_squared = setting(train, negatives=negative_samplers.AllNegatives(), loss=MeanSquaredErrorLoss())
+    assert isinstance(choose_engine("auto", everything_squared), Grouped)
     squares = setting(train, negatives=negative_samplers.SharedNegatives(), loss=MeanSquaredErrorLoss())
     assert isinstance(choose_engine("auto", squares), Shared)
     popular = setting(train, negatives=negative_samplers.SharedNegatives(negative_samplers.PopularityNegatives()))
     assert isinstance(choose_engine("auto", popular), Scored)
     for name, wrong, why in (
         ("fused", everything, "drawn"),
-        ("fused", setting(train, loss=MeanSquaredErrorLoss()), "MeanSquaredErrorLoss is not a sum of hinges"),
         ("grouped", setting(train), "not AllNegatives"),
         ("shared", setting(train), "UniformNegatives is not SharedNegatives"),
         ("shared", popular, "A pool of PopularityNegatives is not drawn"),

@@ -17,10 +17,11 @@ import numpy as np
 
 from multimargin.kernels.fused_epoch.records import LANES
 from multimargin.kernels.fused_epoch.scoring import find_candidates, form_queries, score_rows
-from multimargin.kernels.fused_epoch.screening import copy_all, copy_listed, copy_row
+from multimargin.kernels.fused_epoch.screening import copy_all, copy_due, copy_row
 from multimargin.kernels.lazy_adam.cpu import Clock, bring_up, move_row
 from multimargin.kernels.rows import add_scaled, dot, fetch_row
-from multimargin.kernels.team import TOGETHER, meet, share
+from multimargin.kernels.team import STRIDE, TOGETHER, meet, share
+from multimargin.kernels.user_rows import add_repeats, chain, move_users
 
 _LEAVE = 2  # rows asked for before they are moved
 
@@ -30,21 +31,6 @@ class Batch(NamedTuple):
 
     users: Any  # (B,) int32
     positives: Any  # (B,) int32
-
-
-@numba.njit(inline="always")
-def _chain(batch, x, size):
-    """Chain the rows of one user."""
-    for b in range(size):
-        u = batch.users[b]
-        x.following[b] = -1
-        before = x.newest[u]
-        x.leader[b] = b if before < 0 else x.leader[before]
-        if before >= 0:
-            x.following[before] = b
-        x.newest[u] = b
-    for b in range(size):
-        x.newest[batch.users[b]] = -1
 
 
 @numba.njit(inline="always")
@@ -90,14 +76,15 @@ def _gather_lane(lane, threads, items, x, clock, settings, now, size):
     first, last = share(lane, LANES, size)
     for b in range(first, last):
         x.lane_loss[lane] += x.loss[b]
-        if x.leader[b] == b:
-            g = x.user_gradient[b]
-            follower = x.following[b]
-            while follower >= 0:
-                add_scaled(g, np.float32(1), x.user_gradient[follower])
-                follower = x.following[follower]
-            total += np.float64(dot(g, g))
+        total += add_repeats(b, x)
     x.norm[1, lane] = total
+
+
+@numba.njit(**STRIDE)
+def _gather(first_lane, last_lane, threads, items, x, clock, settings, now, size):
+    """Do so for some lanes."""
+    for lane in range(first_lane, last_lane):
+        _gather_lane(lane, threads, items, x, clock, settings, now, size)
 
 
 @numba.njit(inline="always")
@@ -110,18 +97,17 @@ def _move_lane(lane, batch, users, items, x, clock, settings, scale, now, k, siz
             fetch_row(items.vectors, touched[row + _LEAVE] * dim, dim)
             fetch_row(items.moments, 3 * touched[row + _LEAVE] * dim, 3 * dim)
         move_row(items, touched[row], gradient[row], scale, now, k, clock)
-        if settings.screened:
+        if len(settings.screened):
             copy_row(touched[row], items, x, clock, settings, now)
     first, last = share(lane, LANES, size)
-    for b in range(first, last):
-        if b + _LEAVE < last:
-            ahead = np.int64(batch.users[b + _LEAVE])
-            fetch_row(users.vectors, ahead * dim, dim)
-            fetch_row(users.moments, 3 * ahead * dim, 3 * dim)
-        if x.leader[b] == b:
-            u = np.int64(batch.users[b])
-            add_scaled(users.vectors[u], -x.lacking[b], users.moments[u, 2])
-            move_row(users, u, x.user_gradient[b], scale, now, k, clock)
+    move_users(first, last, batch.users, users, x, scale, now, k, clock)
+
+
+@numba.njit(**STRIDE)
+def _move(first_lane, last_lane, batch, users, items, x, clock, settings, scale, now, k, size):
+    """Do so for some lanes."""
+    for lane in range(first_lane, last_lane):
+        _move_lane(lane, batch, users, items, x, clock, settings, scale, now, k, size)
 
 
 @numba.njit(inline="always")
@@ -135,13 +121,9 @@ def _tick(thread, clock, now, k):
 
 @numba.njit(**TOGETHER)
 def run_steps(
-    thread, threads, cells, users, items, batch_users, batch_positives, batch_size, place, now, clock, settings, anew, x
+    thread, threads, cells, users, items, clock, now, start, ends, settings, x, batch_users, batch_positives, place
 ):
-    """Train on the given interactions, one step per ``batch_size``; return the sum of losses, those before included.
-
-    ``place`` is where the first stands in the streams; ``now`` the number of steps already taken; ``anew`` says that
-    the copies of the items do not hold.
-    """
+    """Train on the given interactions; ``place`` is where the first stands in the streams (see ``Launcher.run``)."""
     first_lane, last_lane = share(thread, threads, LANES)  # neighbours, so that who scores a user's row also moves it
     shared = clock.drift
     clock = Clock(
@@ -150,25 +132,25 @@ def run_steps(
     )  # fmt: skip
     for idle in range(clock.horizon + 1):
         clock.drift[idle] = shared[idle]
-    if anew:
-        for lane in range(first_lane, last_lane):
-            copy_all(lane, items, x, clock, settings, now)
+    if x.anew[0] and len(settings.screened):
+        copy_all(first_lane, last_lane, items, x, clock, settings, now)
     meet(cells, thread, threads)
-    for k, start in enumerate(range(0, len(batch_users), batch_size)):
-        stop = min(start + batch_size, len(batch_users))
+    if thread == 0:
+        x.anew[0] = 0
+    for k in range(len(ends)):
+        stop = ends[k]
         size = stop - start
         batch = Batch(batch_users[start:stop], batch_positives[start:stop])
         # 1. score
         if thread == 0:
-            _chain(batch, x, size)
+            chain(batch.users, x)
         first, last = share(thread, threads, size)
         form_queries(first, last, batch, users, x, clock, settings, now, place + start)
         find_candidates(thread, first, last, batch, items, x, clock, settings, now, place + start)
         score_rows(thread, first, last, batch, items, x, clock, settings, now, size)
         meet(cells, thread, threads)
         # 2. gather
-        for lane in range(first_lane, last_lane):
-            _gather_lane(lane, threads, items, x, clock, settings, now, size)
+        _gather(first_lane, last_lane, threads, items, x, clock, settings, now, size)
         meet(cells, thread, threads)
         # 3. move
         scale = np.float32(1)
@@ -177,18 +159,15 @@ def run_steps(
             for lane in range(LANES):
                 total += x.norm[0, lane] + x.norm[1, lane]
             scale = np.float32(min(1.0, settings.clip_norm / (np.sqrt(total) + 1e-6)))
-        for lane in range(first_lane, last_lane):
-            _move_lane(lane, batch, users, items, x, clock, settings, scale, now + 1, k, size)
+        _move(first_lane, last_lane, batch, users, items, x, clock, settings, scale, now + 1, k, size)
         _tick(thread, clock, now, k)
-        now += 1
-        if settings.screened:
-            for lane in range(first_lane, last_lane):
-                copy_listed(lane, items, x, clock, settings, now)
+        now, start = now + 1, stop
+        if len(settings.screened):
+            copy_due(first_lane, last_lane, items, x, clock, settings, now)
         meet(cells, thread, threads)
     if thread == 0:
         for idle in range(clock.horizon + 1):
             shared[idle] = clock.drift[idle]
-    total_loss = 0.0
-    for lane in range(LANES):
-        total_loss += x.lane_loss[lane]
-    return total_loss
+        x.total[0] = 0.0
+        for lane in range(LANES):
+            x.total[0] += x.lane_loss[lane]

@@ -1,12 +1,12 @@
 """What the strides of a step read and hand on, in named groups; tables and clock are lazy Adam's."""
 
-import mmap
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from multimargin.kernels.intrinsics import BYTES
+from multimargin.kernels.room import apart, lazily
+from multimargin.kernels.terms import Terms
 
 _ZERO_BYTE = 128
 AHEAD = 32  # draws whose bytes are asked for before they are multiplied
@@ -14,24 +14,21 @@ BLOCK = 16  # products that are looked at together
 DAYS = 64  # steps for which rows can be listed ahead
 LANES = 8  # a power of 2, fixed whatever the number of threads: it fixes the order of sums
 NEIGHBOURS = 16  # items of a lane that stand together: what is 4 bytes an item fills a cache line of one owner
-_LINE = 128  # bytes that two threads must not share: a cache line and the one that is fetched beside it
 
 
 class Settings(NamedTuple):
-    """What does not change during a call."""
+    """What does not change during a call; ``kernels/launch.py`` explains the first five."""
 
-    n_negatives: int
     cosine: bool
-    screened: bool  # whether most drawn items can be ruled out: cosines and margins above 0
+    terms: Terms
+    dropout: np.float32
+    dropout_key: np.uint64
+    clip_norm: float
+    n_negatives: int
+    screened: tuple[int, ...]  # by its length: whether most draws can be ruled out: hinges, cosines, margins above 0
     still: np.float32  # how far rows may be away from their copies, see ``screening``
     drift_ahead: np.float32  # bound on an idle row's drift from now on
-    pos_slope: np.float32
-    margins: Any  # (M,) float32
-    slopes: Any  # (M,) float32
-    dropout: np.float32
-    clip_norm: float  # 0: no clipping
     negatives_key: np.uint64
-    dropout_key: np.uint64
     seen_indptr: Any  # (U+1,), or (0,) to draw from all items
     seen_indices: Any
 
@@ -39,6 +36,7 @@ class Settings(NamedTuple):
 class Scratch(NamedTuple):
     """What one stride leaves for the next; a "list" is filled from its start by one thread, in the order of rows."""
 
+    anew: Any  # (1,) 1 if the copies of the items do not hold
     newest: Any  # (U,) while a batch is chained, the last row with this user; else -1
     leader: Any  # (B,) first row of the batch with the same user
     following: Any  # (B,) next row with the same user, -1 at the end
@@ -65,6 +63,8 @@ class Scratch(NamedTuple):
     score: Any  # (threads, 1+N or more)
     inverse: Any  # (threads, 1+N or more) inverse norm of the item
     missing: Any  # (threads, 1+N or more) drift that the item's row lacks
+    cost: Any  # (threads, 1+N or more)
+    slope: Any  # (threads, 1+N or more) dL/ds times B N, of negatives
     active_item: Any  # (threads, LANES, rows (1+N)) lists of the pairs that have a gradient; of each:
     active_row: Any  # the same: its row of the batch
     active_factor: Any  # the same: dL/ds times the inverse norm of the item
@@ -72,6 +72,7 @@ class Scratch(NamedTuple):
     n_active: Any  # (threads, LANES or more)
     loss: Any  # (B,)
     lane_loss: Any  # (LANES,) summed over all steps of a stretch
+    total: Any  # (1,) the sum of the same
     norm: Any  # (2, LANES) squared norms of gradients, of items and of users
     place: Any  # (I,) a touched item's place in its lane, else -1
     touched: Any  # (LANES, about I / LANES) items
@@ -88,21 +89,22 @@ def new_scratch(batch_size: int, n: int, n_users: int, n_items: int, dim: int, t
     padded = -(-n // BLOCK) * BLOCK
     width = -(-dim // BYTES) * BYTES
     return Scratch(
+        anew=np.zeros(1, np.int64),
         newest=np.full(n_users, -1, np.int64),
         leader=np.empty(batch_size, np.int64),
         following=np.empty(batch_size, np.int64),
-        drift=_apart((threads, horizon + 1), np.float64),
-        negatives=_apart((threads, 2, padded + AHEAD), np.int32),
-        bytes=_apart((n_items, width), np.uint8, _ZERO_BYTE, BYTES),
+        drift=apart((threads, horizon + 1), np.float64),
+        negatives=apart((threads, 2, padded + AHEAD), np.int32),
+        bytes=apart((n_items, width), np.uint8, _ZERO_BYTE, BYTES),
         about=np.zeros((n_items, 4), np.float32),
         first_listed=np.full(DAYS * LANES, -1, np.int32),
         listed=np.full((n_items, 4), -1, np.int32),
-        query_bytes=_apart((batch_size, width), np.int8, 0, BYTES),
+        query_bytes=apart((batch_size, width), np.int8, 0, BYTES),
         least=np.empty(batch_size, np.int32),
         bound=np.empty((batch_size, 4), np.float32),
-        products=_apart((threads, padded), np.int32),
-        candidates=_lazily((threads, rows * n + AHEAD), np.int32),
-        candidate_products=_lazily((threads, rows * n + AHEAD), np.int32),
+        products=apart((threads, padded), np.int32),
+        candidates=lazily((threads, rows * n + AHEAD), np.int32),
+        candidate_products=lazily((threads, rows * n + AHEAD), np.int32),
         candidates_end=np.empty(batch_size, np.int64),
         keep=np.ones((batch_size, dim), np.float32),
         unit=np.empty((batch_size, dim), np.float32),
@@ -110,36 +112,24 @@ def new_scratch(batch_size: int, n: int, n_users: int, n_items: int, dim: int, t
         user_inverse=np.ones(batch_size, np.float32),
         lacking=np.empty(batch_size, np.float32),
         user_gradient=np.empty((batch_size, dim), np.float32),
-        pair_item=_apart((threads, n + 1), np.int32),
-        score=_apart((threads, n + 1), np.float32),
-        inverse=_apart((threads, n + 1), np.float32),
-        missing=_apart((threads, n + 1), np.float32),
-        active_item=_lazily(lists, np.int32),
-        active_row=_lazily(lists, np.int32),
-        active_factor=_lazily(lists, np.float32),
-        active_along=_lazily(lists, np.float32),
-        n_active=_apart((threads, LANES), np.int64),
+        pair_item=apart((threads, n + 1), np.int32),
+        score=apart((threads, n + 1), np.float32),
+        inverse=apart((threads, n + 1), np.float32),
+        missing=apart((threads, n + 1), np.float32),
+        cost=apart((threads, n + 1), np.float32),
+        slope=apart((threads, n + 1), np.float32),
+        active_item=lazily(lists, np.int32),
+        active_row=lazily(lists, np.int32),
+        active_factor=lazily(lists, np.float32),
+        active_along=lazily(lists, np.float32),
+        n_active=apart((threads, LANES), np.int64),
         loss=np.empty(batch_size, np.float64),
         lane_loss=np.zeros(LANES, np.float64),
+        total=np.zeros(1, np.float64),
         norm=np.zeros((2, LANES), np.float64),
         place=np.full(n_items, -1, np.int32),
         touched=np.empty((LANES, depth), np.int64),
         n_touched=np.zeros(LANES, np.int64),
-        item_gradient=_lazily((LANES, depth, dim), np.float32),
+        item_gradient=lazily((LANES, depth, dim), np.float32),
         along=np.empty((LANES, depth), np.float32),
     )
-
-
-def _lazily(shape: tuple[int, ...], kind: type) -> NDArray[Any]:
-    """Return zeros that take memory page by page, where they are used; NumPy's own may take 2 MiB at a time."""
-    found: NDArray[Any] = np.frombuffer(mmap.mmap(-1, int(np.prod(shape)) * np.dtype(kind).itemsize), kind)
-    return found.reshape(shape)
-
-
-def _apart(shape: tuple[int, ...], kind: type, value: int = 0, unit: int = _LINE) -> NDArray[Any]:
-    """Return an array of ``value`` whose last axis fills whole units of bytes, so that no two threads share one."""
-    entries = unit // np.dtype(kind).itemsize
-    shape = (*shape[:-1], -(-shape[-1] // entries) * entries)
-    flat: NDArray[Any] = np.full(int(np.prod(shape)) + entries, value, kind)
-    start = -flat.ctypes.data % unit // flat.itemsize
-    return flat[start : start + flat.size - entries].reshape(shape)

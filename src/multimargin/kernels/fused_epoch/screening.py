@@ -21,6 +21,7 @@ from multimargin.kernels.intrinsics import BYTES, at_least, dot_drawn, fetch, fe
 from multimargin.kernels.lazy_adam.cpu import bring_up, missing_drift
 from multimargin.kernels.lazy_adam.schedule import NEVER
 from multimargin.kernels.rows import TINY, dot, fetch_row
+from multimargin.kernels.team import STRIDE
 
 _ABOVE = np.float32(1.0001)  # further off than the rounding of a bound
 _SCALE = np.float32(127)
@@ -101,6 +102,13 @@ def _strike(j, x):
         x.listed[j, _ON] = -1
 
 
+@numba.njit(**STRIDE)
+def copy_due(first_lane, last_lane, items, x, clock, settings, now):
+    """Make the copies of these lanes' rows that are listed for step ``now`` anew."""
+    for lane in range(first_lane, last_lane):
+        copy_listed(lane, items, x, clock, settings, now)
+
+
 @numba.njit(inline="always")
 def copy_listed(lane, items, x, clock, settings, now):
     """Make the copies of this lane's rows that are listed for step ``now`` anew."""
@@ -120,13 +128,14 @@ def copy_listed(lane, items, x, clock, settings, now):
         j = after
 
 
-@numba.njit(inline="always")
-def copy_all(lane, items, x, clock, settings, now):
-    """Bring all rows of this lane up to date and copy them."""
-    for start in range(lane * NEIGHBOURS, len(x.about), LANES * NEIGHBOURS):
-        for j in range(start, min(start + NEIGHBOURS, len(x.about))):
-            bring_up(items, j, now, clock)
-            copy_row(j, items, x, clock, settings, now)
+@numba.njit(**STRIDE)
+def copy_all(first_lane, last_lane, items, x, clock, settings, now):
+    """Bring all rows of these lanes up to date and copy them."""
+    for lane in range(first_lane, last_lane):
+        for start in range(lane * NEIGHBOURS, len(x.about), LANES * NEIGHBOURS):
+            for j in range(start, min(start + NEIGHBOURS, len(x.about))):
+                bring_up(items, j, now, clock)
+                copy_row(j, items, x, clock, settings, now)
 
 
 @numba.njit(inline="always")
@@ -154,7 +163,9 @@ def prepare(b, x, settings):
     far = np.sqrt(rest) * (np.float32(1) + rounding) * _ABOVE
     unit = step / _SCALE  # of a product
     offset = np.float32(_ZERO_BYTE * total)
-    reach = settings.margins[0] * np.float32(2 - _ABOVE) - far - norm * (rounding + _turn(settings) * settings.still)
+    reach = (
+        settings.terms.margins[0] * np.float32(2 - _ABOVE) - far - norm * (rounding + _turn(settings) * settings.still)
+    )
     limit = np.float64(reach / unit + offset) - 1.0
     x.least[b] = np.int32(min(max(np.floor(limit), _LOWEST), _HIGHEST))
     bound = x.bound[b]
@@ -197,7 +208,7 @@ def screen(thread, turn, b, count, x, settings):
 def confirm(thread, first, last, items, x, clock, settings, now):
     """Strike from the candidates of rows ``first`` to ``last`` those that their own drift and rounding rule out."""
     listed, products = x.candidates[thread], x.candidate_products[thread]
-    margin, turning = settings.margins[0] * np.float32(2 - _ABOVE), _turn(settings)
+    margin, turning = settings.terms.margins[0] * np.float32(2 - _ABOVE), _turn(settings)
     start, count = 0, 0
     for b in range(first, last):
         stop = x.candidates_end[b]

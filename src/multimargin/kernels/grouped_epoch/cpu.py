@@ -1,14 +1,15 @@
 """The compiled form: a team of threads takes each step in five strides, each row of each table moved by one owner.
 
 1. users    bring the batch's users up to date, normalise, drop out, pack 16 side by side
-2. scan     bring all items up to date; score 8 items with 16 users at a time, in registers; of the pairs above the
-            smallest margin (a pair in a hundred) sum loss and gradients, of users by part of the catalogue
+2. scan     bring all items up to date; score 8 items with 16 users at a time, in registers; by hinges, of the pairs
+            above the smallest margin (a pair in a hundred) sum loss and gradients, of users by part of the catalogue
 3. pull     each user's positives and the sum of their gradient over the parts
 4. gather   the positives' part of the items' gradients; squared norms
 5. move     clip by the global norm, move touched rows with lazy Adam
 
 A pair at or below the smallest margin has a gradient of exactly 0 and costs its part of a matrix product, 64
-multiplications at D = 64, and a sixteenth of a comparison. Each item belongs to one of ``LANES`` parts of the
+multiplications at D = 64, and a sixteenth of a comparison. By squares and sigmoids every pair counts (``dense``), and
+gradients are products of matrices too. Each item belongs to one of ``LANES`` parts of the
 catalogue, each part to one thread, and sums run in a fixed order within and over parts: no result depends on the number
 of threads. Memory: O(G D + B) for a batch of G users and B interactions, O(I), and (I, D) address space of which only
 the pages of touched rows are ever used.
@@ -18,16 +19,19 @@ import numba
 import numpy as np
 
 from multimargin.kernels.draws import keep_scales
+from multimargin.kernels.grouped_epoch.dense import scan_all
+from multimargin.kernels.grouped_epoch.lanes import first_from, touch
 from multimargin.kernels.grouped_epoch.records import LANES
 from multimargin.kernels.intrinsics import TILE_LANES, TILE_ROWS, lanes_above, multiply_tile
 from multimargin.kernels.lazy_adam.cpu import bring_up, move_row, pass_step
 from multimargin.kernels.rows import add_scaled, dot, fetch_row, inverse_norm
-from multimargin.kernels.team import TOGETHER, meet, share
+from multimargin.kernels.team import STRIDE, TOGETHER, meet, share
+from multimargin.kernels.terms import HINGES, hinge_term, positive_term
 
 _NEARLY = np.float32(1e-5)  # further off than the rounding of a limit
 
 
-@numba.njit(inline="always")
+@numba.njit(**STRIDE)
 def _prepare_user(g, user, place, size, n_items, users, x, clock, settings, now):
     """Fill in user ``g`` of a batch of ``size`` interactions, who stands at ``place`` in the stream of dropout."""
     dim = users.vectors.shape[1]
@@ -50,50 +54,30 @@ def _prepare_user(g, user, place, size, n_items, users, x, clock, settings, now)
 @numba.njit(inline="always")
 def _seen(settings, user, j):
     """Return whether ``user`` has item ``j``."""
-    first, last = settings.indptr[user], settings.indptr[user + 1]
-    while first < last:
-        middle = (first + last) >> 1
-        if settings.indices[middle] < j:
-            first = middle + 1
-        else:
-            last = middle
-    return first < settings.indptr[user + 1] and settings.indices[first] == j
-
-
-@numba.njit(inline="always")
-def _touch(lane, j, x):
-    """Return the place of item ``j`` in its lane, with sums of 0 if it is new."""
-    if x.place[j] < 0:
-        count = x.n_touched[lane]
-        x.place[j], x.touched[lane, count] = count, j
-        x.along[lane, count] = np.float32(0)
-        x.item_gradient[lane, count, :] = np.float32(0)
-        x.n_touched[lane] = count + 1
-    return np.int64(x.place[j])
+    place = first_from(settings, user, j)
+    return place < settings.indptr[user + 1] and settings.indices[place] == j
 
 
 @numba.njit(inline="always")
 def _push(lane, j, g, user, score, items, x, settings):
     """Add what the pair of item ``j`` and user ``g``, near or above the smallest margin, adds to loss and gradients."""
-    slope, hinge = np.float32(0), np.float32(0)
-    for m in range(len(settings.margins)):
-        if score > settings.margins[m]:
-            slope += settings.slopes[m]
-            hinge += settings.slopes[m] * (score - settings.margins[m])
+    hinge, slope = hinge_term(settings.terms, score)
     if slope != np.float32(0) and not (settings.exclude_seen and _seen(settings, user, j)):
         x.push[lane, g] += np.float64(hinge)
-        row = _touch(lane, j, x)
+        row = touch(lane, j, x)
         factor = slope * x.per_pair[g] * x.item_inverse[j]
         add_scaled(x.item_gradient[lane, row], factor, x.query[g])
         x.along[lane, row] += factor * score * x.item_inverse[j]
-        add_scaled(x.part[lane, g], factor, items.vectors[j])
+        v, part = items.vectors[j], x.part[lane, g]
+        for d in range(len(v)):
+            part[d] += factor * v[d]
 
 
-@numba.njit(inline="always")
+@numba.njit(**STRIDE)
 def _scan_lane(lane, people, position, n_users, items, x, clock, settings, now):
     """Score the lane's items with the batch's users."""
     n_items, dim = items.vectors.shape
-    tile, lowest = x.tiles[lane], settings.margins[0]
+    tile, lowest = x.tiles[lane, 0], settings.terms.margins[0]
     x.n_touched[lane] = 0
     x.push[lane, :n_users] = 0.0
     x.part[lane, :n_users, :] = np.float32(0)
@@ -122,26 +106,26 @@ def _scan_lane(lane, people, position, n_users, items, x, clock, settings, now):
                     g += 1
 
 
-@numba.njit(inline="always")
+@numba.njit(**STRIDE)
 def _pull_user(g, user, size, items, x, settings):
     """Score the user's positives; sum the gradient of the user's row, and its square."""
-    one, zero = np.float32(1), np.float32(0)
-    gradient, q, dim = x.user_gradient[g], x.query[g], x.query.shape[1]
-    gradient[:] = zero
+    gradient, q, dim = x.user_gradient[g], x.query[g], items.vectors.shape[1]
+    gradient[:] = np.float32(0)
     count = settings.indptr[user + 1] - settings.indptr[user]
     push, pull = 0.0, 0.0
     for lane in range(LANES):
         push += x.push[lane, g]
-        add_scaled(gradient, one, x.part[lane, g])
+        add_scaled(gradient, np.float32(1), x.part[lane, g])
     for k in range(count):
         j = np.int64(settings.indices[settings.indptr[user] + k])
         v, inverse, pair = items.vectors[j], x.item_inverse[j], x.first[g] + k
-        score = dot(q, v) * inverse
-        x.pos_score[pair], x.pos_slope[pair] = score, zero
-        if not score >= one and settings.pos_slope > zero:  # a score that is no number is seen in the loss
-            pull += np.float64(settings.pos_slope * (one - score))
-            x.pos_slope[pair] = -settings.pos_slope / np.float32(size)
-            add_scaled(gradient, x.pos_slope[pair] * inverse, v)
+        score = dot(v, q) * inverse
+        cost, slope = positive_term(settings.terms, score)
+        slope /= np.float32(size)
+        pull += np.float64(cost)
+        x.pos_score[pair], x.pos_slope[pair] = score, slope
+        if slope != np.float32(0):
+            add_scaled(gradient, slope * inverse, v)
     x.loss[g] = pull + push * np.float64(x.per_pair[g]) * np.float64(size)
     unit, keep, inverse = x.unit[g], x.keep[g], x.inverse[g]
     for d in range(dim):
@@ -153,7 +137,7 @@ def _pull_user(g, user, size, items, x, settings):
     x.norm[g] = np.float64(dot(gradient, gradient))
 
 
-@numba.njit(inline="always")
+@numba.njit(**STRIDE)
 def _gather_lane(lane, people, position, n_users, items, x, settings):
     """Add the positives' part to the gradients of the lane's items, and finish them; square their norms."""
     first, last = share(lane, LANES, items.vectors.shape[0])
@@ -162,7 +146,7 @@ def _gather_lane(lane, people, position, n_users, items, x, settings):
         for pair in range(x.first[g], x.first[g + 1]):
             j = np.int64(settings.indices[start + pair - x.first[g]])
             if first <= j < last and x.pos_slope[pair] != np.float32(0):
-                row = _touch(lane, j, x)
+                row = touch(lane, j, x)
                 factor = x.pos_slope[pair] * x.item_inverse[j]
                 add_scaled(x.item_gradient[lane, row], factor, x.query[g])
                 x.along[lane, row] += factor * x.pos_score[pair] * x.item_inverse[j]
@@ -177,7 +161,7 @@ def _gather_lane(lane, people, position, n_users, items, x, settings):
     x.norm[n_users + lane] = total
 
 
-@numba.njit(inline="always")
+@numba.njit(**STRIDE)
 def _move_lane(lane, people, position, n_users, users, items, x, clock, scale, now, k):
     """Move this lane's items, and its share of the users, by one step of Adam with their clipped gradients."""
     dim, count = items.vectors.shape[1], x.n_touched[lane]
@@ -192,13 +176,8 @@ def _move_lane(lane, people, position, n_users, users, items, x, clock, scale, n
 
 
 @numba.njit(**TOGETHER)
-def run_steps(
-    thread, threads, cells, users, items, people, places, ends, position, now, total_loss, clock, settings, x
-):
-    """Train on ``people[position:]``, one step up to each of ``ends``; add the interactions' losses to ``total_loss``.
-
-    ``places`` are where they stand in the stream of dropout, ``now`` is the number of steps already taken.
-    """
+def run_steps(thread, threads, cells, users, items, clock, now, position, ends, settings, x, people, places):
+    """Train on ``people``, who stand at ``places`` in the stream of dropout (see ``Launcher.run``)."""
     n_items = items.vectors.shape[0]
     for k in range(len(ends)):
         n_users = ends[k] - position
@@ -217,7 +196,10 @@ def run_steps(
         meet(cells, thread, threads)
         # 2. scan
         for lane in range(thread, LANES, threads):
-            _scan_lane(lane, people, position, n_users, items, x, clock, settings, now)
+            if len(settings.terms.kind) == HINGES:
+                _scan_lane(lane, people, position, n_users, items, x, clock, settings, now)
+            else:
+                scan_all(lane, people, position, n_users, items, x, clock, settings, now)
         meet(cells, thread, threads)
         # 3. pull
         for g in range(first, last):
@@ -239,8 +221,6 @@ def run_steps(
         if thread == 0:
             pass_step(clock, now, k)  # nobody reads the clock now
             for g in range(n_users):
-                total_loss += x.loss[g]
+                x.total[0] += x.loss[g]
         meet(cells, thread, threads)
-        now += 1
-        position = ends[k]
-    return total_loss
+        now, position = now + 1, ends[k]

@@ -1,5 +1,6 @@
-"""The definition of a batch's loss, in plain PyTorch: every user of the batch against every item. Allocates (G, I)."""
+"""The definition of a batch's loss, in plain PyTorch: every user of the batch against every item. Allocates (B, I)."""
 
+from collections.abc import Callable
 from typing import Literal
 
 import torch
@@ -15,14 +16,12 @@ def batch_loss(
     owners: Int[Tensor, " B"],
     positives: Int[Tensor, " B"],
     *,
-    positive_slope: float,
-    margins: tuple[float, ...],
-    slopes: tuple[float, ...],
+    loss: Callable[..., Tensor],
     similarity: Literal["cosine", "dot"],
     query_scale: Float[Tensor, "G D"] | None = None,
     exclude_seen: bool = False,
 ) -> Float[Tensor, ""]:
-    """Return the mean over B interactions of the positive's hinge and the mean hinge over all items.
+    """Return the loss of B interactions, all items their negatives.
 
     Args:
         user_table: (U, D).
@@ -30,12 +29,10 @@ def batch_loss(
         users: (G,) the batch's users, each once.
         owners: (B,) place in ``users`` of each interaction.
         positives: (B,) its item. With all of each user's interactions these are the items seen.
-        positive_slope: p of ``losses.base.Hinges``.
-        margins: (M,).
-        slopes: (M,).
+        loss: of scores (B,) and (B, I), with a mask (B, I) of those that count.
         similarity: "cosine" or "dot".
         query_scale: (G, D) multiplied onto the (normalised) user vectors.
-        exclude_seen: take the mean over the items that the user has not seen.
+        exclude_seen: only the items that the user has not seen count.
     """
     queries, items = user_table[users], item_table
     if similarity == "cosine":
@@ -43,10 +40,8 @@ def batch_loss(
     if query_scale is not None:
         queries = queries * query_scale
     scores = queries @ items.T  # (G, I)
-    pull = positive_slope * (1 - scores[owners, positives]).relu()  # (B,)
-    push = sum((slope * (scores - margin).relu() for margin, slope in zip(margins, slopes, strict=True)), 0 * scores)
-    counted = torch.ones_like(scores)
+    counted = torch.ones_like(scores, dtype=torch.bool)
     if exclude_seen:
-        counted[owners, positives] = 0
-    mean = (push * counted).sum(1) / counted.sum(1)  # (G,)
-    return (pull + mean[owners]).mean()
+        counted[owners, positives] = False
+    result: Tensor = loss(scores[owners, positives], scores[owners], mask=counted[owners])
+    return result

@@ -87,8 +87,10 @@ def move_row(t, row, gradient, scale, now, k, clock):
         moment = keep1 * m[d] + add1 * slope
         spread = keep2 * v[d] + add2 * slope * slope
         root = np.sqrt(spread)
-        w[d] -= rate * moment / (root + eps_now)
-        m[d], v[d], e[d] = moment, spread, moment / (root + eps_idle)
+        now_, idle_ = root + eps_now, root + eps_idle
+        both = moment / (now_ * idle_)  # one division; the root of a float32 can be squared
+        w[d] -= rate * both * idle_
+        m[d], v[d], e[d] = moment, spread, both * now_
     t.last[row] = now
     t.applied[row] = np.float32(0)
 

@@ -56,7 +56,8 @@ class Schedule:
         self.horizon = 1 if ratio == 0 else math.ceil(math.log(1e-10) / math.log(ratio))
         k = np.arange(self.horizon + 1, dtype=np.float64)
         self.power = ratio**k  # (horizon+1,) r^k
-        self._powers = self.beta1**k, self.beta2**k  # (horizon+1,) each
+        self._weights = np.append(0.0, self.power[1:])  # (horizon+1,) of the idle steps
+        self._roots = np.sqrt(self.beta2**k)  # (horizon+1,)
         self.decay_low = np.array([beta ** np.arange(_GROUP, dtype=np.float64) for beta in betas])  # (2, _GROUP)
         self.settle(step)
 
@@ -90,15 +91,14 @@ class Schedule:
         return Steps(before, *self.constants(np.arange(before + 1, self.step + 1), learning_rate))
 
     def constants(self, steps: NDArray[np.int64], learning_rate: float) -> tuple[NDArray[np.float64], ...]:
-        """Return ``rate``, ``eps_now`` and ``eps_idle`` of each of ``steps`` (see ``advance``)."""
-        powers1, powers2 = self._powers
-        later = np.sqrt(1 - self.beta2 ** steps[:, None] * powers2)  # (steps, horizon+1) sqrt(1 - b2^(T+j))
-        f = later / (1 - self.beta1 ** steps[:, None] * powers1)
-        weights = self.power[1:] * f[:, 1:]
-        total = weights.sum(1)
-        idle = np.einsum("sj,sj->s", weights, later[:, 1:] / np.sqrt(powers2[1:]))
+        """Return ``rate``, ``eps_now`` and ``eps_idle`` of each of ``steps``, consecutive ones (see ``advance``)."""
+        all_steps = steps[0] + np.arange(len(steps) + self.horizon)  # and those for which rows may be idle afterwards
+        later = np.sqrt(1 - self.beta2**all_steps)  # sqrt(1 - b2^s)
+        f = later / (1 - self.beta1**all_steps)
+        total = np.correlate(f, self._weights)  # sums over j from 1 to horizon
+        idle = np.correlate(f * later, self._weights / self._roots)
         idle = np.divide(idle, total, out=np.ones_like(total), where=total > 0)
-        return learning_rate * f[:, 0], self.eps * later[:, 0], self.eps * idle
+        return learning_rate * f[: len(steps)], self.eps * later[: len(steps)], self.eps * idle
 
     def drift_ahead(self, learning_rate: float) -> float:
         """Return a bound on what an idle row can drift from the next step on, at most at ``learning_rate``.

@@ -30,8 +30,8 @@ from multimargin.kernels.rows import add_scaled, dot, fetch_row
 from multimargin.kernels.scored_steps.items import gather_lane, list_pairs, move_lane, visit_lane
 from multimargin.kernels.scored_steps.records import LANES, Shape
 from multimargin.kernels.scored_steps.rows import row_loss
-from multimargin.kernels.shared_epoch.scoring import fetch_idle, prepare_row
 from multimargin.kernels.team import TOGETHER, meet, share
+from multimargin.kernels.user_rows import fetch_idle, form_query
 
 _AHEAD = 6  # rows asked for before they are read
 
@@ -57,7 +57,7 @@ def prepare_queries(first, last, users, x, clock, settings, now):
     for b in range(first, last):
         if b + _AHEAD < last:
             fetch_idle(users, x.users[b + _AHEAD])
-        prepare_row(b, x.dropout_place[b], users, x, clock, settings, now)
+        form_query(b, x.users[b], x.dropout_place[b], users, x, clock, settings, now)
 
 
 @numba.njit(inline="always")

@@ -7,8 +7,8 @@ from multimargin.kernels.intrinsics import TILE_LANES
 from multimargin.kernels.lazy_adam.cpu import bring_up, move_row
 from multimargin.kernels.rows import add_scaled, dot, fetch_row, inverse_norm, through_normalisation
 from multimargin.kernels.scored_steps.records import LANES, NEIGHBOURS
-from multimargin.kernels.shared_epoch.scoring import fetch_idle
 from multimargin.kernels.uniform_draws.cpu import draw_row
+from multimargin.kernels.user_rows import fetch_idle
 
 _AHEAD = 6  # rows asked for before they are read
 _LEAVE = 2  # rows asked for before they are moved

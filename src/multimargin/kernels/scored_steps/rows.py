@@ -12,16 +12,7 @@ from typing import NamedTuple
 import numba
 import numpy as np
 
-from multimargin.kernels.terms import (
-    HINGES,
-    Terms,
-    exp_below,
-    hinge_terms,
-    negative_terms,
-    of_hinges,
-    positive_term,
-    softplus,
-)
+from multimargin.kernels.terms import Terms, exp_below, negative_terms, of_hinges, positive_term, softplus
 
 OUTSIDE, INSIDE, PAIRWISE, PAIRS = 0, 1, 2, 3
 _LANES = 16
@@ -117,11 +108,7 @@ def row_loss(score, scores, loss, per_row, slopes, costs, room):
         for k in range(n):
             slope -= slopes[k]
         return np.float64(push / np.float32(n)), slope
-    if loss.terms.kind == HINGES:
-        hinge_terms(loss.terms, scores, n, costs, slopes)
-    else:
-        shape = (1, n)
-        negative_terms(loss.terms, scores.reshape(shape), 1, costs.reshape(shape), slopes.reshape(shape))
+    negative_terms(loss.terms, scores, n, costs, slopes)
     for k in range(n):
         push += costs[k]
     for k in range(n):

@@ -19,46 +19,31 @@ rows have one owner and one order, so no result depends on the number of threads
 import numba
 import numpy as np
 
-from multimargin.kernels.intrinsics import TILE_LANES, fetch
+from multimargin.kernels.intrinsics import TILE_LANES
 from multimargin.kernels.lazy_adam.cpu import bring_up, move_row, pass_step
 from multimargin.kernels.padded_rows import add_row
 from multimargin.kernels.products import add_product
-from multimargin.kernels.rows import add_scaled, dot, fetch_row, inverse_norm
+from multimargin.kernels.rows import dot, fetch_row, inverse_norm
 from multimargin.kernels.screening import GROUP
-from multimargin.kernels.shared_epoch.scoring import fetch_idle, prepare_row, score_rows
+from multimargin.kernels.shared_epoch.scoring import prepare_rows, score_rows
 from multimargin.kernels.shared_epoch.screening import pack_item
-from multimargin.kernels.team import TOGETHER, meet, share
+from multimargin.kernels.team import STRIDE, TOGETHER, meet, share
 from multimargin.kernels.uniform_draws.cpu import draw_row
-
-_ROWS_AHEAD = 6  # rows asked for before they are read
-
-
-@numba.njit(inline="always")
-def _take_users(x, batch_users):
-    """List the users of the batch; chain the rows of one user."""
-    for b in range(len(batch_users)):
-        u = batch_users[b]
-        x.users[b] = u
-        x.following[b] = -1
-        before = x.newest[u]
-        x.leader[b] = b if before < 0 else x.leader[before]
-        if before >= 0:
-            x.following[before] = b
-        x.newest[u] = b
-    for b in range(len(batch_users)):
-        x.newest[x.users[b]] = -1
+from multimargin.kernels.user_rows import ROWS_AHEAD, add_repeats, chain, fetch_idle, move_users
 
 
-@numba.njit(inline="always")
-def _take_items(x, batch_items):
-    """Give each different item of the pool and of the positives a slot."""
+@numba.njit(**STRIDE)
+def _take_items(drawn, batch_items, x):
+    """Give each different item of the pool ``drawn`` and of the positives a slot."""
     count = 0
-    for k in range(len(x.drawn)):
-        j = x.drawn[k]
-        if x.place[j] < 0:
-            x.place[j], x.item[count], x.times[count] = count, j, np.float32(0)
-            count += 1
-        x.times[x.place[j]] += np.float32(1)
+    for k in range(len(drawn)):  # without branches
+        j = drawn[k]
+        known = x.place[j]
+        new = known < 0
+        slot = count if new else np.int64(known)
+        times = np.float32(0) if new else x.times[slot]
+        x.place[j], x.item[slot], x.times[slot] = slot, j, times + np.float32(1)
+        count += new
     x.counts[0] = count
     for k in range(count, len(x.times)):  # a panel's last lanes, and positives
         x.times[k] = np.float32(0)
@@ -80,13 +65,14 @@ def _own_slots(thread, threads, x):
     return (first, last), (n_pool + start, n_pool + stop)
 
 
-@numba.njit(inline="always")
-def _prepare_items(thread, first, last, items, x, clock, settings, now):
-    """Bring the items in slots ``first`` to ``last`` up to date; fill in unit vectors."""
+@numba.njit(**STRIDE)
+def _prepare_items(bounds, items, x, clock, settings, now):
+    """Bring the items in slots between ``bounds`` up to date; fill in unit vectors."""
+    first, last = bounds
     dim, n_pool = items.vectors.shape[1], x.counts[0]
     for slot in range(first, last):
-        if slot + _ROWS_AHEAD < last:
-            fetch_idle(items, x.item[slot + _ROWS_AHEAD])
+        if slot + ROWS_AHEAD < last:
+            fetch_idle(items, x.item[slot + ROWS_AHEAD])
         j, unit = x.item[slot], x.item_unit[slot]
         bring_up(items, j, now, clock)
         row = items.vectors[j]
@@ -95,8 +81,8 @@ def _prepare_items(thread, first, last, items, x, clock, settings, now):
             unit[d] = row[d] * inverse
         x.touched[slot] = 0
         if slot < n_pool:
-            if settings.screened:
-                pack_item(thread, slot, dim, x)
+            if len(settings.screened):
+                pack_item(slot, x)
             else:
                 panel, lane = x.item_panels[slot // TILE_LANES], slot % TILE_LANES
                 for d in range(dim):
@@ -107,19 +93,21 @@ def _prepare_items(thread, first, last, items, x, clock, settings, now):
 def _gather_pool(thread, first, last, size, x, settings):
     """Sum the gradients of the pool's items in slots ``first`` to ``last``, in the order of the batch."""
     width, across = x.query.shape[1], x.slope.shape[1]
-    if not settings.screened:
+    if not len(settings.screened):
         add_product(first, last, x.slope, 1, across, x.query, size, width, x.tiles[thread, 0], x.item_gradient)
     else:
         for b in range(size):
-            if b + _ROWS_AHEAD < size:
-                fetch(x.active, (b + _ROWS_AHEAD) * across)
-                fetch(x.slope, (b + _ROWS_AHEAD) * across)
-                fetch_row(x.query, (b + _ROWS_AHEAD) * width, width)
-            for k in range(x.n_active[b]):
-                slot = np.int64(x.active[b, k])
-                if first <= slot < last:
-                    x.touched[slot] = 1
-                    add_row(x.item_gradient, slot * width, x.query, b * width, width, x.slope[b, k])  # type: ignore[call-arg]
+            if b + ROWS_AHEAD < size:
+                fetch_row(x.query, (b + ROWS_AHEAD) * width, width)
+            k = x.first_active[b]
+            stop = k + x.n_active[b]
+            while k < stop and x.active[k] < first:
+                k += 1
+            while k < stop and x.active[k] < last:
+                slot = np.int64(x.active[k])
+                x.touched[slot] = 1
+                add_row(x.item_gradient, slot * width, x.query, b * width, width, x.slopes[k])  # type: ignore[call-arg]
+                k += 1  # type: ignore[unreachable]
 
 
 @numba.njit(inline="always")
@@ -139,11 +127,12 @@ def _finish_items(first, last, items, x, settings):
             x.item_norm[slot] = np.float64(dot(g, g))
 
 
-@numba.njit(inline="always")
+@numba.njit(**STRIDE)
 def _gather(thread, threads, size, items, x, settings):
     """Sum the gradients of this thread's items, and of its share of the user rows; square their norms."""
     # 1. items: their pairs as negatives, then as positives
     pool, others = _own_slots(thread, threads, x)
+    width = x.query.shape[1]
     for first, last in (pool, others):
         x.item_gradient[first:last, :] = np.float32(0)
     _gather_pool(thread, pool[0], pool[1], size, x, settings)
@@ -151,19 +140,13 @@ def _gather(thread, threads, size, items, x, settings):
         slot = x.pos_slot[b]
         if (pool[0] <= slot < pool[1] or others[0] <= slot < others[1]) and x.pos_slope[b] != np.float32(0):
             x.touched[slot] = 1
-            add_scaled(x.item_gradient[slot], x.pos_slope[b], x.query[b])
+            add_row(x.item_gradient, slot * width, x.query, b * width, width, x.pos_slope[b])  # type: ignore[call-arg]
     for first, last in (pool, others):
         _finish_items(first, last, items, x, settings)
     # 2. user rows: repeats of a user are added to their first row
     first, last = share(thread, threads, size)
     for b in range(first, last):
-        x.user_norm[b] = 0.0
-        if x.leader[b] == b:
-            g, follower = x.user_gradient[b], x.following[b]
-            while follower >= 0:
-                add_scaled(g, np.float32(1), x.user_gradient[follower])
-                follower = x.following[follower]
-            x.user_norm[b] = np.float64(dot(g, g))
+        x.user_norm[b] = add_repeats(b, x)
 
 
 @numba.njit(inline="always")
@@ -180,64 +163,55 @@ def _clip(size, x, settings):
     return scale
 
 
-@numba.njit(inline="always")
-def _move(thread, threads, size, users, items, x, clock, scale, now, k):
+@numba.njit(**STRIDE)
+def _move(thread, threads, who, users, items, x, clock, scale, now, k):
     """Move this thread's rows by one step of Adam with their clipped gradients."""
-    dim = items.vectors.shape[1]
     for first, last in _own_slots(thread, threads, x):
         for slot in range(first, last):
             if x.touched[slot]:
                 move_row(items, x.item[slot], x.item_gradient[slot], scale, now, k, clock)
-    first, last = share(thread, threads, size)
-    for b in range(first, last):
-        if b + 2 < last:
-            fetch_row(users.vectors, x.users[b + 2] * dim, dim)
-            fetch_row(users.moments, 3 * x.users[b + 2] * dim, 3 * dim)
-        if x.leader[b] == b:
-            add_scaled(users.vectors[x.users[b]], -x.lacking[b], users.moments[x.users[b], 2])
-            move_row(users, x.users[b], x.user_gradient[b], scale, now, k, clock)
+    first, last = share(thread, threads, len(who))
+    move_users(first, last, who, users, x, scale, now, k, clock)
 
 
 @numba.njit(**TOGETHER)
 def run_steps(
-    thread, threads, cells, users, items, batch_users, batch_items, batch_size, place, now, clock, settings, x
+    thread, threads, cells, users, items, clock, now, start, ends, settings, x, batch_users, batch_items, place
 ):  # fmt: skip
-    """Train on the given interactions, one step per ``batch_size``; add the losses of their rows to ``total``.
-
-    ``place`` is where the first stands in the streams; ``now`` the number of steps already taken.
-    """
-    (n_items, dim), n = items.vectors.shape, len(batch_users)
-    for k, start in enumerate(range(0, n, batch_size)):
-        stop = min(start + batch_size, n)
-        size = stop - start
+    """Train on the given interactions; ``place`` is where the first stands in the streams (see ``Launcher.run``)."""
+    n_items = items.vectors.shape[0]
+    if thread == threads - 1:
+        draw_row(settings.negatives_key, np.uint64(place + start), n_items, settings.indices[:0], x.drawn[0])
+    for k in range(len(ends)):
+        stop = ends[k]
+        size, who = stop - start, batch_users[start:stop]
         # 1. take
-        if thread == 0:
-            _take_users(x, batch_users[start:stop])
         if thread == threads - 1:
-            draw_row(settings.negatives_key, np.uint64(place + start), n_items, settings.indices[:0], x.drawn)
-            _take_items(x, batch_items[start:stop])
+            _take_items(x.drawn[k % 2], batch_items[start:stop], x)
+        if thread == 0:
+            chain(who, x)
+            draw_row(
+                settings.negatives_key, np.uint64(place + stop), n_items, settings.indices[:0], x.drawn[(k + 1) % 2]
+            )
         meet(cells, thread, threads)
         # 2. prepare
-        for begin, end in _own_slots(thread, threads, x):
-            _prepare_items(thread, begin, end, items, x, clock, settings, now)
+        for bounds in _own_slots(thread, threads, x):
+            _prepare_items(bounds, items, x, clock, settings, now)
         first, last = share(thread, threads, (size + GROUP - 1) // GROUP)
         first, last = first * GROUP, min(last * GROUP, size)
-        for b in range(first, last):
-            if b + _ROWS_AHEAD < last:
-                fetch_idle(users, x.users[b + _ROWS_AHEAD])
-            prepare_row(b, place + start + b, users, x, clock, settings, now)
+        prepare_rows(first, last, who, place + start, users, x, clock, settings, now)
         meet(cells, thread, threads)
         # 3. score
-        score_rows(thread, first, last, size, dim, x, settings)
+        score_rows(thread, _own_slots(thread, threads, x)[0], first, last, who, items, x, settings)
         meet(cells, thread, threads)
         # 4. gather
         _gather(thread, threads, size, items, x, settings)
         meet(cells, thread, threads)
         # 5. move
-        _move(thread, threads, size, users, items, x, clock, _clip(size, x, settings), now + 1, k)
+        _move(thread, threads, who, users, items, x, clock, _clip(size, x, settings), now + 1, k)
         if thread == 0:
             pass_step(clock, now, k)  # nobody reads the clock now
             for b in range(size):
                 x.total[0] += x.loss[b]
         meet(cells, thread, threads)
-        now += 1
+        now, start = now + 1, stop

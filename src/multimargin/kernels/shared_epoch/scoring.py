@@ -3,53 +3,35 @@
 import numba
 import numpy as np
 
-from multimargin.kernels.draws import keep_scales
-from multimargin.kernels.intrinsics import TILE_LANES, TILE_ROWS, fetch, multiply_tile
-from multimargin.kernels.lazy_adam.cpu import missing_drift
+from multimargin.kernels.intrinsics import TILE_LANES, TILE_ROWS, multiply_tile
 from multimargin.kernels.padded_rows import add_row, dot_rows
 from multimargin.kernels.products import add_product
-from multimargin.kernels.rows import add_scaled, dot, fetch_row, inverse_norm
+from multimargin.kernels.rows import add_scaled, dot, fetch_row
 from multimargin.kernels.screening import CHUNK, lowest_bit
+from multimargin.kernels.shared_epoch.records import PAIRS_AHEAD
 from multimargin.kernels.shared_epoch.screening import screen
-from multimargin.kernels.terms import hinge_terms, negative_terms, positive_term
+from multimargin.kernels.team import STRIDE
+from multimargin.kernels.terms import negative_terms, positive_term, tile_terms
+from multimargin.kernels.user_rows import ROWS_AHEAD, fetch_idle, form_query, through_query
 
 _ONE_BIT = np.uint64(1)
 
 
-@numba.njit(inline="always")
-def fetch_idle(table, row):
-    """Ask for what reading ``row`` as of now needs."""
-    dim = table.vectors.shape[1]
-    fetch(table.last, row)
-    fetch(table.applied, row)
-    fetch_row(table.vectors, row * dim, dim)
-    fetch_row(table.moments, (3 * row + 2) * dim, dim)
+@numba.njit(**STRIDE)
+def prepare_rows(first, last, who, place, users, x, clock, settings, now):
+    """Fill in the queries of rows ``first`` to ``last``; row 0 stands at ``place`` in the stream of dropout."""
+    for b in range(first, last):
+        if b + ROWS_AHEAD < last:
+            fetch_idle(users, np.int64(who[b + ROWS_AHEAD]))
+        form_query(b, np.int64(who[b]), place + b, users, x, clock, settings, now)
 
 
 @numba.njit(inline="always")
-def prepare_row(b, place, users, x, clock, settings, now):
-    """Fill in the query of row ``b``, which stands at ``place`` in the stream of dropout."""
-    row, dim = x.users[b], users.vectors.shape[1]
-    unit, q, keep = x.unit[b], x.query[b], x.keep[b]
-    w, e = users.vectors[row], users.moments[row, 2]
-    x.lacking[b] = missing = missing_drift(users.last, users.applied, row, now, clock)
-    for d in range(dim):
-        unit[d] = w[d] - missing * e[d]
-    x.user_inverse[b] = inverse = inverse_norm(unit) if settings.cosine else np.float32(1)
-    if settings.dropout > np.float32(0):
-        keep_scales(settings.dropout_key, place, settings.dropout, keep)
-    for d in range(dim):
-        unit[d] *= inverse
-        q[d] = unit[d] * keep[d]
-
-
-@numba.njit(inline="always")
-def _mark_seen(b, n_pool, x, settings):
+def _mark_seen(b, user, n_pool, x, settings):
     """Set the bits of the pool's items that the row's user has; return how many draws they are."""
-    x.seen[b, :] = 0
     count = np.float32(0)
     if settings.exclude_seen:
-        user = x.users[b]
+        x.seen[b, :] = 0
         for k in range(settings.indptr[user], settings.indptr[user + 1]):
             slot = np.int64(x.place[settings.indices[k]])
             if 0 <= slot < n_pool:
@@ -58,59 +40,88 @@ def _mark_seen(b, n_pool, x, settings):
     return count
 
 
-@numba.njit(inline="always")
-def score_rows(thread, first, last, size, dim, x, settings):
-    """Fill in rows ``first`` to ``last`` of a batch of ``size``, all but what crosses rows."""
-    n_pool = x.counts[0]
+@numba.njit(**STRIDE)
+def score_rows(thread, own, first, last, who, items, x, settings):
+    """Fill in rows ``first`` to ``last`` of a batch of users ``who``, all but what crosses rows.
+
+    ``own`` are the bounds of the thread's slots of the pool.
+    """
+    n_pool, size, dim = x.counts[0], len(who), items.vectors.shape[1]
     for b in range(first, last):
-        seen = _mark_seen(b, n_pool, x, settings)
+        seen = _mark_seen(b, who[b], n_pool, x, settings)
         x.per_draw[b] = np.float32(1) / (max(np.float32(settings.n_negatives) - seen, np.float32(1)))
         x.loss[b] = 0.0
         x.user_gradient[b, :] = np.float32(0)
-    if settings.screened:
-        _score_screened(thread, first, last, size, n_pool, dim, x, settings)
+    if len(settings.screened):
+        screen(own, first, last, n_pool, settings.terms.margins[0], items, x)
+        _score_listed(first, _list_pairs(thread, first, last, n_pool, x), last, size, x, settings)
     else:
         _score_all(thread, first, last, size, n_pool, dim, x, settings)
     for b in range(first, last):
-        _finish_row(b, size, dim, x, settings)
+        _finish_row(b, size, x, settings)
 
 
 @numba.njit(inline="always")
-def _score_screened(thread, first, last, size, n_pool, dim, x, settings):
-    """Score the pairs that the screen lets through; sum loss and gradients of those above a margin."""
-    width, scores, costs = x.query.shape[1], x.score[thread, 0], x.score[thread, 1]
-    per_row = np.float32(1) / np.float32(size)
-    screen(first, last, n_pool, dim, settings.terms.margins[0], x)
+def _list_pairs(thread, first, last, n_pool, x):
+    """List the pairs of rows ``first`` to ``last`` that the screen lets through; return where the list ends.
+
+    Without branches that depend on the bits: half of them would be guessed wrong.
+    """
+    chunks, count = (n_pool + CHUNK - 1) // CHUNK, first * x.slope.shape[1]
+    words, starts = x.words[thread], x.starts[thread]
+    last_bits = ~np.uint64(0) >> np.uint64(chunks * CHUNK - n_pool)
     for b in range(first, last):
-        active, slopes, per_draw, cost = x.active[b], x.slope[b], x.per_draw[b], 0.0
-        # 1. who they are
-        count = 0
-        for chunk in range((n_pool + CHUNK - 1) // CHUNK):
+        # 1. the words that have a bit, one after another, then one without
+        filled = 0
+        for chunk in range(chunks):
             bits = x.found[b, chunk] & ~x.seen[b, chunk]
-            here = n_pool - chunk * CHUNK
-            if here < CHUNK:
-                bits &= (_ONE_BIT << np.uint64(here)) - _ONE_BIT
-            while bits:
-                active[count] = chunk * CHUNK + np.int64(lowest_bit(bits))  # type: ignore[call-arg]
-                count += 1  # type: ignore[unreachable]
-                bits &= bits - _ONE_BIT
-        # 2. what they score
-        for k in range(count):
-            slot = np.int64(active[k])
-            scores[k] = dot_rows(x.query, b * width, x.item_unit, slot * width, width)  # type: ignore[call-arg]
-        # 3. what they cost; those with a gradient move up
-        hinge_terms(settings.terms, scores, count, costs, slopes)
-        candidates, count = count, 0
-        for k in range(candidates):
-            counted = x.times[active[k]] * per_draw
-            cost += np.float64(costs[k] * counted)
-            active[count], slopes[count] = active[k], slopes[k] * counted * per_row
-            count += slopes[count] != np.float32(0)
-        x.loss[b], x.n_active[b] = cost, count
-        # 4. the gradient of the query
-        for k in range(count):
-            slot = np.int64(active[k])
-            add_row(x.user_gradient, b * width, x.item_unit, slot * width, width, slopes[k])  # type: ignore[call-arg]
+            if chunk == chunks - 1:
+                bits &= last_bits
+            words[filled], starts[filled] = bits, chunk * CHUNK
+            filled += bits != 0
+        words[filled] = 0
+        # 2. their bits
+        word, bits = 0, words[0]
+        while word < filled:
+            x.active[count] = starts[word] + np.int64(lowest_bit(bits))  # type: ignore[call-arg]
+            x.row[count] = b  # type: ignore[unreachable]
+            count += 1
+            bits &= bits - _ONE_BIT
+            word += bits == 0
+            following = words[word]
+            bits = following if bits == 0 else bits
+    return count
+
+
+@numba.njit(inline="always")
+def _score_listed(first, stop, last, size, x, settings):
+    """Score the listed pairs, up to ``stop``; sum loss and gradients of those above a margin, and keep them listed."""
+    width, start, per_row = x.query.shape[1], first * x.slope.shape[1], np.float32(1) / np.float32(size)
+    scores, costs, slopes = x.score[start:stop], x.cost[start:stop], x.slopes[start:stop]
+    slot, row = x.active[start:], x.row[start:]
+    count = stop - start
+    # 1. what they score
+    for k in range(count):
+        fetch_row(x.item_unit, np.int64(slot[k + PAIRS_AHEAD]) * width, width)  # beyond the end: any item
+        scores[k] = dot_rows(x.query, np.int64(row[k]) * width, x.item_unit, np.int64(slot[k]) * width, width)  # type: ignore[call-arg]
+    # 2. what they cost; those with a gradient move up
+    negative_terms(settings.terms, scores, count, costs, slopes)
+    x.n_active[first:last] = 0
+    kept = 0
+    for k in range(count):
+        b = row[k]
+        counted = x.times[slot[k]] * x.per_draw[b]
+        x.loss[b] += np.float64(costs[k] * counted)
+        slot[kept], row[kept], slopes[kept] = slot[k], b, slopes[k] * counted * per_row
+        has = slopes[kept] != np.float32(0)
+        x.n_active[b] += has
+        kept += has
+    for b in range(first, last):
+        x.first_active[b] = start
+        start += x.n_active[b]
+    # 3. the gradients of the queries
+    for k in range(kept):
+        add_row(x.user_gradient, np.int64(row[k]) * width, x.item_unit, np.int64(slot[k]) * width, width, slopes[k])  # type: ignore[call-arg]
 
 
 @numba.njit(inline="always")
@@ -127,7 +138,7 @@ def _score_all(thread, first, last, size, n_pool, dim, x, settings):
             multiply_tile(
                 x.query, b * width, width, 1, rows, x.item_panels, panel * dim * TILE_LANES, TILE_LANES, dim, tile
             )  # type: ignore[call-arg]
-            negative_terms(settings.terms, tile, rows, costs, slopes)  # type: ignore[unreachable]
+            tile_terms(settings.terms, tile, rows, costs, slopes)  # type: ignore[unreachable]
             for r in range(rows):
                 per_draw, out = x.per_draw[b + r], x.slope[b + r, start : start + TILE_LANES]
                 seen = np.int64(x.seen[b + r, start // CHUNK] >> np.uint64(start % CHUNK))
@@ -149,9 +160,9 @@ def _score_all(thread, first, last, size, n_pool, dim, x, settings):
 
 
 @numba.njit(inline="always")
-def _finish_row(b, size, dim, x, settings):
+def _finish_row(b, size, x, settings):
     """Add the positive's part, and lead the gradient through dropout and normalisation."""
-    q, g, unit, keep, slot = x.query[b], x.user_gradient[b], x.unit[b], x.keep[b], x.pos_slot[b]
+    q, g, slot = x.query[b], x.user_gradient[b], x.pos_slot[b]
     score = dot(q, x.item_unit[slot])
     cost, slope = positive_term(settings.terms, score)
     slope /= np.float32(size)
@@ -159,11 +170,4 @@ def _finish_row(b, size, dim, x, settings):
     x.pos_score[b], x.pos_slope[b] = score, slope
     if slope != np.float32(0):
         add_scaled(g, slope, x.item_unit[slot])
-    for d in range(dim):
-        g[d] *= keep[d]
-    if settings.cosine:
-        along = np.float32(0)
-        for d in range(dim):
-            along += g[d] * unit[d]
-        for d in range(dim):
-            g[d] = (g[d] - along * unit[d]) * x.user_inverse[b]
+    through_query(b, x, settings)

@@ -14,6 +14,7 @@ import numba
 import numpy as np
 
 from multimargin.kernels.intrinsics import largest
+from multimargin.kernels.padded_rows import dot_rows, round_row
 from multimargin.kernels.rows import dot, fetch_row
 from multimargin.kernels.screening import CHUNK, GROUP, HAS_INT8, reach
 
@@ -25,59 +26,51 @@ _FINEST = np.float32(2.0**-22)  # of a sum's terms, more than its rounding
 
 
 @numba.njit(inline="always")
-def _pack_item_bytes(thread, slot, dim, x):
+def _pack_item_bytes(slot, x):
     """Round an item's unit vector to bytes; keep the norm of what is lost."""
-    unit, row, words, lane = x.item_unit[slot], x.item_bytes[thread], x.item_words[slot // CHUNK], slot % CHUNK
-    for d in range(dim):
-        row[d] = np.uint8(np.int32(unit[d] * _SCALE + np.float32(_ZERO_BYTE + 0.5)))
-    lost = np.float32(0)
-    for d in range(dim):
-        off = unit[d] * _SCALE - np.float32(np.int32(row[d]) - _ZERO_BYTE)
-        lost += off * off
-    x.item_rest[slot] = np.sqrt(lost) * (_ABOVE / _SCALE)
-    of_four = x.item_row[thread]
-    for w in range(len(of_four)):
-        words[w, lane] = of_four[w]
+    width, words, lane = x.item_unit.shape[1], x.item_words.shape[1], slot % CHUNK
+    place = (slot - lane) * words + lane
+    lost = round_row(x.item_unit, slot * width, width, _SCALE, x.item_words, place, CHUNK)  # type: ignore[call-arg]
+    x.item_rest[slot] = np.sqrt(lost) * (_ABOVE / _SCALE)  # type: ignore[unreachable]
 
 
 @numba.njit(inline="always")
-def _pack_query_bytes(b, dim, largest_rest, margin, x):
+def _pack_query_bytes(b, largest_rest, margin, x):
     """Round a query to bytes; set the least product with which an item can reach the margin."""
-    q, row = x.query[b], x.query_bytes[b]
-    top, square = largest(q, dim), dot(q, q)  # type: ignore[call-arg]
+    row, width, words = x.query_bytes[b], x.query.shape[1], x.query_words.shape[1]
+    top, square = largest(x.query[b], width), dot_rows(x.query, b * width, x.query, b * width, width)  # type: ignore[call-arg]
     x.limit[b] = np.int32(_LARGEST)  # type: ignore[unreachable]
     if top > np.float32(0):
         step, factor = top / _SCALE, _SCALE / top
-        for d in range(dim):
-            row[d] = np.int8(np.int32(np.floor(q[d] * factor + np.float32(0.5))))
-        lost, total = np.float32(0), np.int32(0)
-        for d in range(dim):
-            off = q[d] - step * np.float32(row[d])
-            lost += off * off
+        lost = round_row(x.query, b * width, width, factor, x.query_words, b * words, 1)  # type: ignore[call-arg]
+        total = np.int32(0)  # type: ignore[unreachable]
+        for d in range(width):
             total += np.int32(row[d])
-        rest = np.sqrt(lost) * _ABOVE
+        for d in range(width):
+            row[d] ^= np.uint8(_ZERO_BYTE)  # the same as signed bytes
+        rest = np.sqrt(lost) * step * _ABOVE
         slack = (np.sqrt(square) * _ABOVE + rest) * largest_rest + rest * _ABOVE
         least = np.float64(margin * (np.float32(2) - _ABOVE) - slack) * np.float64(_SCALE / step)
-        least += np.float64(_ZERO_BYTE) * np.float64(total) - 1.0
+        least += np.float64(_ZERO_BYTE) * np.float64(total - _ZERO_BYTE * width) - 1.0
         if least < _LARGEST:
             x.limit[b] = np.int32(max(np.floor(least), -_LARGEST))
 
 
 @numba.njit(inline="always")
-def _pack_item_floats(thread, slot, dim, x):
+def _pack_item_floats(slot, x):
     """Put an item's unit vector where it is multiplied."""
     unit, words, lane = x.item_unit[slot], x.item_words[slot // CHUNK], slot % CHUNK
-    for d in range(dim):
+    for d in range(len(unit)):
         words[d, lane] = unit[d]
 
 
 @numba.njit(inline="always")
-def _pack_query_floats(b, dim, largest_rest, margin, x):
+def _pack_query_floats(b, largest_rest, margin, x):
     """Copy a query; set the least product with which an item can reach the margin."""
     q, words = x.query[b], x.query_words[b]
-    for d in range(dim):
+    for d in range(len(q)):
         words[d] = q[d]
-    slack = np.float32(dim + 4) * _FINEST * np.sqrt(dot(q, q)) * _ABOVE
+    slack = np.float32(len(q) + 4) * _FINEST * np.sqrt(dot(q, q)) * _ABOVE
     x.limit[b] = margin * (np.float32(2) - _ABOVE) - slack
 
 
@@ -86,16 +79,20 @@ _pack_query = _pack_query_bytes if HAS_INT8 else _pack_query_floats
 
 
 @numba.njit(inline="always")
-def screen(first, last, n_pool, dim, margin, x):
-    """Set the bits of ``found`` for rows ``first`` to ``last``; ``first`` divides by GROUP."""
-    largest_rest = np.float32(0)
+def screen(own, first, last, n_pool, margin, items, x):
+    """Set the bits of ``found`` for rows ``first`` to ``last``; ``first`` divides by GROUP.
+
+    Meanwhile the moments of items in the thread's ``own`` slots come nearer, since most of them will be moved.
+    """
+    largest_rest, dim = np.float32(0), items.vectors.shape[1]
     for slot in range(n_pool):
         largest_rest = max(largest_rest, x.item_rest[slot])
     for b in range(first, last):
-        _pack_query(b, dim, largest_rest, margin, x)
-    width = x.item_unit.shape[1]
+        _pack_query(b, largest_rest, margin, x)
+    coming, end = own
     for chunk in range((n_pool + CHUNK - 1) // CHUNK):
-        start, stop = chunk * CHUNK * width, min((chunk + 1) * CHUNK, n_pool) * width
-        fetch_row(x.item_unit, start, stop - start)  # half of it was written by others
         for row in range(first, last, GROUP):
             reach(x.query_words, row, x.item_words, chunk, x.limit, x.found, chunk)  # type: ignore[call-arg]
+            if coming < end:  # type: ignore[unreachable]
+                fetch_row(items.moments, 3 * x.item[coming] * dim, 2 * dim)
+                coming += 1
