@@ -234,6 +234,8 @@ def quality_against_time(comparison: Comparison) -> Drawing | None:
         times = [each for each in costs if each is not None]
         if min(times) > 0 and max(times) > 5 * min(times):
             axes.set_xscale("log")
+            axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+            axes.xaxis.set_minor_formatter(lambda value, _: f"{value:g}" if f"{value:.0e}"[0] in "25" else "")
         else:
             axes.set_xlim(left=0)
         axes.set(xlabel="seconds of training to the epoch that was kept, mean over seeds", ylabel=_measure(comparison))

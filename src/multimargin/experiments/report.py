@@ -40,7 +40,7 @@ details { margin: .4rem 0; } summary { cursor: pointer; }
   body { max-width: none; padding: 0; font-size: 10pt; }
   figure, .block { break-inside: avoid; }
   h2 { break-after: avoid; }
-  table { font-size: 7.5pt; } th, td { padding: .15rem .35rem; } td { white-space: normal; }
+  table { font-size: 7pt; } th, td { padding: .15rem .3rem; }
   .wide { overflow: visible; }
   .caption, .below, pre { font-size: 8.5pt; }
   .screen { display: none; }
