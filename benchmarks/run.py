@@ -14,6 +14,7 @@ from pathlib import Path
 
 import data
 import fit_to_target
+import lightgcn_epoch
 import losses_epoch
 import measure
 import numpy as np
@@ -30,13 +31,15 @@ OPS: Mapping[str, turns.Op] = {
     "shared-negatives": shared_negatives.OP,
     "losses-epoch": losses_epoch.LOSSES_OP,
     "samplers-epoch": losses_epoch.SAMPLERS_OP,
+    "lightgcn-epoch": lightgcn_epoch.OP,
     "top-k": ranking.TOP_K,
     "evaluation": ranking.EVALUATION,
     "fit-to-target": fit_to_target.OP,
 }
 GOWALLA = 29_858, 40_981, 34.4  # users, items, items per user: what is made up where the data are not
 TINY = 200, 150, 12.0
-QUICK = {"rounds": 1, "negatives": [5], "batch_size": 64, "embedding_dim": 8, "steps": 2, "target": 0.1}
+SIZES = {"batch_size": 64, "graph_batch_size": 64, "embedding_dim": 8}
+QUICK = {"rounds": 1, "negatives": [5], "steps": 2, "target": 0.1, **SIZES}
 
 
 def main() -> None:
@@ -77,6 +80,8 @@ def parse() -> argparse.Namespace:
     group("--negatives", type=int, nargs="+", default=[10, 100, 800], metavar="N")
     group("--batch-size", type=int, default=256)
     group("--steps", type=int, default=20, help="steps of pytorch, a fifth of the general loop's")
+    group = parser.add_argument_group("lightgcn-epoch").add_argument
+    group("--graph-batch-size", type=int, default=2048)
     group = parser.add_argument_group("top-k, evaluation").add_argument
     group("--tables", choices=("spectral", "random"), default="spectral", help="crowded as trained ones are, or not")
     group = parser.add_argument_group("fit-to-target").add_argument

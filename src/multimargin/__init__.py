@@ -31,7 +31,7 @@ if TYPE_CHECKING:
         read_parts,
     )
     from multimargin.data.synthetic import make_synthetic
-    from multimargin.encoders import MF, Encoder, SimpleX, TwoTower
+    from multimargin.encoders import MF, Encoder, LightGCN, SimGCL, SimpleX, TwoTower, XSimGCL
     from multimargin.evaluate import Evaluation, Evaluator, evaluate
     from multimargin.experiments.compare import compare
     from multimargin.experiments.results import Comparison
@@ -161,6 +161,7 @@ __all__ = [
     "KPairBPRLoss",
     "LazyAdam",
     "LeaveLastOut",
+    "LightGCN",
     "Loss",
     "MF",
     "MarginFilteredNegatives",
@@ -197,6 +198,7 @@ __all__ = [
     "SharedNegatives",
     "SigmoidCrossEntropyLoss",
     "SimCELoss",
+    "SimGCL",
     "SimpleX",
     "SoftContrastiveLoss",
     "Split",
@@ -210,6 +212,7 @@ __all__ = [
     "VariationalBPRPlugInLoss",
     "Vocabulary",
     "WARPLoss",
+    "XSimGCL",
     "compare",
     "evaluate",
     "fit",
@@ -225,7 +228,7 @@ _HOMES = {
     "baselines": ["ALS", "Baseline", "ChebyCF", "EASE", "GFCF", "ItemKNN", "MostPopular", "SLIM"],
     "data": ["ByTime", "Interactions", "LeaveLastOut", "RandomPerUser", "Split", "Vocabulary", "k_core", "read_parts"],
     "data.synthetic": ["make_synthetic"],
-    "encoders": ["Encoder", "MF", "SimpleX", "TwoTower"],
+    "encoders": ["Encoder", "LightGCN", "MF", "SimGCL", "SimpleX", "TwoTower", "XSimGCL"],
     "evaluate": ["Evaluation", "Evaluator", "evaluate"],
     "experiments.compare": ["compare"],
     "experiments.results": ["Comparison"],

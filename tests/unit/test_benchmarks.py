@@ -84,6 +84,26 @@ def test_every_loss_and_every_sampler_is_timed(run, tiny):
     assert "of it sampling" in notes["dynamic"]
 
 
+def test_epochs_on_a_graph_are_timed(run, tiny):
+    assert turns_of(run, tiny, "lightgcn-epoch").keys() == {"pytorch", "pytorch csr", "lightgcn"}
+
+
+def test_the_plain_graph_encoder_computes_ours(run, tiny):
+    import torch
+    from lightgcn_epoch import PlainLightGCN
+
+    from multimargin.encoders import LightGCN
+
+    data, _ = tiny
+    ours = LightGCN(8, similarity="dot")
+    ours.build(data.train, rng=run.np.random.default_rng(0))
+    for compressed in (False, True):
+        plain = PlainLightGCN(data.train, embedding_dim=8, batch_size=64, compressed=compressed)
+        with torch.no_grad():
+            plain.table.copy_(torch.cat((ours.user_table, ours.item_table)))
+            torch.testing.assert_close(plain.tables(), torch.cat(ours.tables()), rtol=1e-4, atol=1e-6)
+
+
 def test_all_make_the_same_lists(run, tiny):
     notes = turns_of(run, tiny, "top-k")
     assert len(notes) >= 5

@@ -23,10 +23,11 @@ class Encoder(nn.Module, ABC):
 
     A step needs the vectors of some users and items. By default it calls ``tables`` and reads rows, which is right
     where vectors depend on one another, as in a graph. An encoder that can make the vectors of a batch alone says
-    ``encodes_batches``, and a step calls ``encode_queries`` and ``encode_items`` instead.
+    ``encodes_batches``, and a step calls ``encode_queries`` and ``encode_items``, or ``encode_batch``, instead.
 
     Attributes:
         similarity: how a user and an item vector become a score: "cosine" or "dot".
+        ranks_by: what lists are made by, where that is not ``similarity``, which is trained; None: ``similarity``.
         is_table: both tables *are* the parameters (nothing is computed between them), so that only touched rows need to
             be read, differentiated and moved, and compiled engines can train it.
         encodes_batches: see above.
@@ -38,6 +39,7 @@ class Encoder(nn.Module, ABC):
     """
 
     similarity: Similarity
+    ranks_by: Similarity | None = None
     is_table: bool = False
     encodes_batches: bool = False
     items_are_table: bool = False
@@ -72,6 +74,21 @@ class Encoder(nn.Module, ABC):
                 it, or leave it out.
         """
         return self.encode_users(users)
+
+    def encode_batch(
+        self, users: Int[Tensor, " B"], interactions: Int[Tensor, " B"] | None, items: Int[Tensor, " S"]
+    ) -> tuple[Float[Tensor, "B D"], Float[Tensor, "S D"]]:
+        """Return the vectors of a step's users and items, for an encoder that ``encodes_batches``.
+
+        Calls ``encode_queries`` and ``encode_items``; override it where both come out of one computation.
+
+        Args:
+            users: (B,) the user of each row.
+            interactions: (B,) as in ``encode_queries``; None: with all that is known of the users.
+            items: (S,) distinct, increasing.
+        """
+        rows = self.encode_users(users) if interactions is None else self.encode_queries(users, interactions)
+        return rows, self.encode_items(items)
 
     def rows_read(
         self,

@@ -8,6 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from multimargin import checks
+from multimargin.kernels.dense_adam import dense_adam
 from multimargin.kernels.lazy_adam import RowState, Schedule, implementation
 
 
@@ -149,9 +150,7 @@ class LazyAdam(torch.optim.Optimizer):
         beta1, beta2 = self.options["betas"]
         if self.options["weight_decay"]:
             gradient = gradient + self.options["weight_decay"] * parameter
-        state["first"].lerp_(gradient, 1 - beta1)
-        state["second"].mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
-        parameter.addcdiv_(state["first"], state["second"].sqrt().add_(eps_now), value=-rate)
+        dense_adam(parameter, gradient, state["first"], state["second"], betas=(beta1, beta2), rate=rate, eps=eps_now)
 
     def state_dict(self) -> dict[str, Any]:
         """Settle, and return the state for ``load_state_dict``; beside PyTorch's keys it has "tensors"."""

@@ -456,13 +456,14 @@ class _Serving:
         self.encoder, self.train, self.evaluator = encoder, train, evaluator
         self.chosen = popularity == "auto"
         self.popularity = 0.0 if popularity == "auto" else checks.not_negative("popularity", popularity)
-        if (self.chosen or self.popularity) and encoder.similarity != "cosine":
+        self.similarity = encoder.ranks_by or encoder.similarity
+        if (self.chosen or self.popularity) and self.similarity != "cosine":
             checks.fail("popularity", "be 0 where scores are dot products, whose lengths say it", popularity)
 
     def tables(self, popularity: float) -> Tables:
         """Return user and item vectors and the similarity of the model as it is."""
         user_table, item_table = (table.detach().cpu().numpy() for table in self.encoder.tables())
-        return with_popularity((user_table, item_table, self.encoder.similarity), self.train.item_counts, popularity)
+        return with_popularity((user_table, item_table, self.similarity), self.train.item_counts, popularity)
 
     def evaluate(self, _: Encoder) -> Mapping[str, Any]:
         """Return the metrics, and what else goes into a row of metrics.jsonl."""

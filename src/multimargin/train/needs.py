@@ -73,13 +73,14 @@ def view(encoder: Encoder, users: Tensor, interactions: Tensor | None, items: Te
     if not encoder.encodes_batches:
         user_table, item_table = encoder.tables()
         return View(user_table, users, item_table)
-    rows = encoder.encode_users(users) if interactions is None else encoder.encode_queries(users, interactions)
     index = torch.arange(len(users), device=users.device)
     if encoder.items_are_table:
+        rows = encoder.encode_users(users) if interactions is None else encoder.encode_queries(users, interactions)
         assert isinstance(encoder.item_table, Tensor)  # what items_are_table says
         return View(rows, index, encoder.item_table)
     distinct = torch.unique(items)
-    return View(rows, index, encoder.encode_items(distinct), distinct)
+    rows, item_rows = encoder.encode_batch(users, interactions, distinct)
+    return View(rows, index, item_rows, distinct)
 
 
 def rows_read(encoder: Encoder, users: Tensor, items: Tensor) -> Iterable[tuple[Tensor, Tensor]]:

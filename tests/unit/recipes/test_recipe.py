@@ -12,6 +12,7 @@ from multimargin.losses import (
     GraphConstraintLoss,
     GroupedSoftmaxLoss,
     MultiMarginLoss,
+    ReweightedSoftmaxLoss,
 )
 from multimargin.recipes.recipe import FOLDER, Recipe, describe, recipe_names, schema
 
@@ -19,6 +20,22 @@ PUBLISHED = [
     f"{data}-mf-{loss}-{n}" for data in ("gowalla", "yelp2018") for loss in ("mml", "ccl") for n in (10, 100, 800)
 ]
 SIMPLEX = {"gowalla-simplex-ccl-2000": (0.8, 250.0, 1e-7), "yelp2018-simplex-ccl-1000": (1.0, 150.0, 1e-8)}
+GRAPHS = {  # loss and its arguments, layers, similarity, batch size, the encoder's weight decay
+    "gowalla-lightgcn-bpr": (BPRLoss, {}, 3, "dot", 2048, 1e-4),
+    "gowalla-lightgcn-bsl": (ReweightedSoftmaxLoss, {"temperature": 0.12, "neg_weight": 0.84}, 1, "cosine", 2048, 1e-5),
+    "gowalla-lightgcn-sl": (DecoupledSoftmaxLoss, {"temperature": 0.12}, 1, "cosine", 2048, 1e-5),
+    "yelp2018-lightgcn-bsl": (
+        ReweightedSoftmaxLoss,
+        {"temperature": 0.15, "neg_weight": 1.12},
+        3,
+        "cosine",
+        1024,
+        1e-5,
+    ),
+    "yelp2018-lightgcn-sl": (DecoupledSoftmaxLoss, {"temperature": 0.15}, 3, "cosine", 1024, 1e-5),
+    "yelp2018-simgcl-bpr": (BPRLoss, {}, 3, "dot", 2048, 1e-4),
+    "yelp2018-xsimgcl-bpr": (BPRLoss, {}, 3, "dot", 2048, 1e-4),
+}
 ULTRAGCN = {"neg_weight": 300.0, "neighbour_weight": 5e-4, "n_neighbours": 10}
 BASELINES = {
     "gowalla-mf-bpr-1": (BPRLoss, {}, 2048, 1e-8),
@@ -57,7 +74,8 @@ UNTRAINED = {
 
 def test_published_settings_are_shipped():
     ours = {"demo", "mf-mml", "mf-ccl", "mf-bpr", "gowalla-fast", "gowalla-mf-mml-all", "yelp2018-mf-mml-all"}
-    assert set(PUBLISHED) | set(SIMPLEX) | set(BASELINES) | set(UNTRAINED) | ours == set(recipe_names())
+    known = set(PUBLISHED) | set(SIMPLEX) | set(BASELINES) | set(GRAPHS) | set(UNTRAINED) | ours
+    assert known == set(recipe_names())
 
 
 @pytest.mark.parametrize("name", recipe_names())
@@ -73,7 +91,7 @@ class TestEveryShippedRecipe:
             return
         of_our_own = {"mf-bpr": (BPRLoss,), "mf-ccl": (CosineContrastiveLoss,)}
         expected = CosineContrastiveLoss if "-ccl-" in name else MultiMarginLoss
-        assert type(objects.loss) is (of_our_own | BASELINES).get(name, (expected,))[0]
+        assert type(objects.loss) is (of_our_own | BASELINES | GRAPHS).get(name, (expected,))[0]
 
     def test_reads_back_as_it_was_written(self, name, tmp_path):
         recipe = Recipe.load(name)
@@ -110,6 +128,20 @@ def test_settings_of_baselines(name):
     assert values["encoder"]["similarity"] == ("dot" if loss in (BPRLoss, GraphConstraintLoss) else "cosine")
     assert (values["batch_size"], values["weight_decay"]) == (batch_size, weight_decay)
     assert values["stopping"] == {"patience": 50}
+
+
+@pytest.mark.parametrize("name", sorted(GRAPHS))
+def test_settings_of_graph_encoders(name):
+    values, (_, arguments, layers, similarity, batch_size, weight_decay) = Recipe.load(name).values, GRAPHS[name]
+    encoder, loss = values["encoder"], {key: value for key, value in values["loss"].items() if key in arguments}
+    assert (values["data"], encoder["name"], values["protocol"]) == (*name.split("-")[:2], "paper")
+    assert (loss, encoder["layers"], encoder["similarity"]) == (arguments, layers, similarity)
+    assert (values["batch_size"], encoder["weight_decay"], values["weight_decay"]) == (batch_size, weight_decay, 0.0)
+    assert (values["learning_rate"], values["dropout"], values["clip_norm"]) == (1e-3, 0.0, None)
+    if similarity == "cosine":
+        assert (encoder["ranks_by"], values["negatives"]["name"]) == ("dot", "in-batch")
+    else:
+        assert values["n_negatives"] == 1
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
