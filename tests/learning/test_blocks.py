@@ -16,9 +16,9 @@ DENSE = {  # a quarter of all pairs are positives here, a thousandth where these
     "optimal-negatives": {"margin": 0.5},
     "partial-auc": {"negative_share": 0.5},
 }
-MILD = {  # all of a block's users have the same neighbours; a contrast at full weight tells them apart all the same
+MILD = {  # all of a block's users have the same neighbours; a contrast at full weight, or much noise, tells them apart
     "simgcl": {"contrast_weight": 0.01},
-    "xsimgcl": {"contrast_weight": 0.01},
+    "xsimgcl": {"contrast_weight": 0.01, "noise": 0.05},
 }
 LOOK_FOR_HARD = {"semantic"}  # samplers that look for hard negatives without a look at the model
 
