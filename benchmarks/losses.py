@@ -1,0 +1,184 @@
+"""Every loss on one data set with one encoder, one sampler and one budget: quality, time and memory in a table.
+
+    python benchmarks/losses.py [--data ../shared/data/gowalla] [--folder runs/losses] [--only NAME,...] [--rates 1,3]
+
+MF, D = 64, N = 100 uniform negatives, B = 1024, 12 epochs in which the rate falls as a cosine, honest protocol: a tenth of
+each user's training items chooses the epoch and the learning rate (each loss is trained once for each factor of
+``--rates``), the test items are looked at once, at the end. Settings below are published ones where they suit N = 100,
+else from a few trials on validation data. A run is a process of its own; what is done is skipped, what was interrupted
+goes on. Writes ``docs/results/losses-<data>.md`` and ``.csv``. Seconds per epoch are those of the run: only a quiet machine
+gives figures to compare.
+"""
+
+import argparse
+import csv
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from multimargin.experiments.runs import Job, Outcome, run_all
+from multimargin.losses import LOSSES
+from multimargin.recipes.recipe import Recipe
+
+BASE: dict[str, Any] = {
+    "protocol": "honest",
+    "split": {"name": "given", "valid": 0.1},
+    "negatives": "uniform",
+    "n_negatives": 100,
+    "batch_size": 1024,
+    "epochs": 12,
+    "decay": "cosine",
+    "evaluate_every": 3,
+    "clip_norm": 10.0,
+    "dropout": 0.1,
+    "metric": "NDCG@20",
+    "seed": 1,
+}
+COSINE: dict[str, Any] = {"name": "mf", "embedding_dim": 64, "similarity": "cosine", "init_std": 1e-4}
+DOT: dict[str, Any] = {**COSINE, "similarity": "dot", "init_std": 0.01}
+MARGINS, SOFTMAX, PAIRS = 6e-4, 1e-3, 2e-3  # learning rates of the families, before the factors of --rates
+
+# name: learning rate, similarity, values of the loss, values of the recipe
+SETTINGS: dict[str, tuple[float, dict[str, Any], dict[str, Any], dict[str, Any]]] = {
+    "multi-margin": (MARGINS, COSINE, {}, {}),
+    "multi-margin-positives": (MARGINS, COSINE, {}, {}),
+    "multi-margin-active": (MARGINS, COSINE, {}, {}),
+    "cosine-contrastive": (MARGINS, COSINE, {}, {}),
+    "cross-batch-memory": (MARGINS, COSINE, {"threshold": 0.8, "neg_weight": 100.0, "memory_weight": 1.0}, {}),
+    "mean-squared-error": (MARGINS, COSINE, {"neg_weight": 100.0}, {}),
+    "bpr": (PAIRS, DOT, {}, {}),
+    "k-pair-bpr": (PAIRS, DOT, {}, {}),
+    "pairwise-margin": (PAIRS, DOT, {}, {}),
+    "simce": (PAIRS, DOT, {}, {}),
+    "warp": (PAIRS, DOT, {}, {}),
+    "attentive-bpr": (PAIRS, DOT, {}, {}),
+    "variational-bpr": (PAIRS, DOT, {}, {}),
+    "variational-bpr-plug-in": (PAIRS, DOT, {}, {}),
+    "sigmoid-cross-entropy": (PAIRS, DOT, {}, {}),
+    "generalized-bce": (PAIRS, DOT, {}, {}),
+    "graph-constraint": (PAIRS, DOT, {}, {}),
+    "partial-auc": (PAIRS, DOT, {}, {}),
+    "decoupled-softmax": (SOFTMAX, COSINE, {"temperature": 0.08}, {}),
+    "sampled-softmax": (SOFTMAX, COSINE, {"temperature": 0.08}, {}),
+    "reweighted-softmax": (SOFTMAX, COSINE, {"temperature": 0.08, "neg_weight": 1.22}, {}),
+    "bilateral-row": (SOFTMAX, COSINE, {"pos_temperature": 0.1, "neg_temperature": 0.08}, {}),
+    "bilateral-softmax": (SOFTMAX, COSINE, {"pos_temperature": 0.1, "neg_temperature": 0.08}, {}),
+    "grouped-softmax": (SOFTMAX, COSINE, {"temperature": 0.08, "neg_weight": 1.22}, {}),
+    "pairwise-softmax": (SOFTMAX, COSINE, {}, {}),
+    "adaptive-temperature": (SOFTMAX, COSINE, {"spread": 0.25, "quantile": 0.9, "warmup_epochs": 3}, {}),
+    "adversarial-softmax": (SOFTMAX, COSINE, {"temperature": 0.08}, {}),
+    "global-contrastive": (SOFTMAX, COSINE, {"temperature": 0.08}, {}),
+    "multi-sample": (SOFTMAX, COSINE, {"temperature": 0.1}, {}),
+    "debiased-contrastive": (SOFTMAX, COSINE, {"temperature": 0.1, "positive_prior": 0.001}, {}),
+    "hard-contrastive": (SOFTMAX, COSINE, {"temperature": 0.1, "hardness": 0.5, "positive_prior": 0.001}, {}),
+    "top-k-softmax": (SOFTMAX, COSINE, {"temperature": 0.08, "refresh_every": 3}, {}),
+    "global-top-k": (SOFTMAX, COSINE, {"temperature": 0.08, "refresh_every": 3}, {}),
+    "alignment-uniformity": (SOFTMAX, COSINE, {"uniformity": 5.0}, {}),
+}
+LEFT_OUT = {
+    "soft-contrastive": "wants frozen vectors of the items, and Gowalla has no texts",
+    "optimal-negatives": "wants vectors of the negatives, for a handful of them only",
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=Path("../shared/data/gowalla"))
+    parser.add_argument("--folder", type=Path, default=Path("runs/losses"), help="where the runs lie")
+    parser.add_argument("--out", type=Path, default=Path("docs/results"), help="where the table goes")
+    parser.add_argument("--only", help="names of losses, with commas; the table holds what was run so far")
+    parser.add_argument("--rates", default="1", help="factors of the learning rate that are tried, with commas")
+    parser.add_argument("--jobs", type=int, default=1, help="runs at a time")
+    arguments = parser.parse_args()
+    missing = set(LOSSES) - set(SETTINGS) - set(LEFT_OUT)
+    if missing:
+        parser.error(f"a loss has no settings here: {', '.join(sorted(missing))}")
+    names = list(SETTINGS) if arguments.only is None else arguments.only.split(",")
+    factors = [float(each) for each in arguments.rates.split(",")]
+    jobs = [job(name, factor, arguments.data) for factor in factors for name in names]
+
+    def after(outcome: Outcome) -> None:
+        write(arguments.folder, arguments.out, arguments.data)
+        if outcome.ended == "failed":
+            print(outcome.job.name, outcome.problem)
+
+    run_all(jobs, arguments.folder, at_once=arguments.jobs, after=after)
+
+
+def job(name: str, factor: float, data: Path) -> Job:
+    rate, encoder, loss, more = SETTINGS[name]
+    values = {
+        **BASE, **more, "data": str(data.resolve()), "encoder": encoder, "loss": {"name": name, **loss},
+        "learning_rate": rate * factor,
+    }  # fmt: skip
+    return Job(f"{name}/x{factor:g}", Recipe.load(values))
+
+
+def write(folder: Path, out: Path, data: Path) -> None:
+    """Write the table of the runs that are done, for each loss the one that is best on validation data."""
+    from multimargin.recipes.run import Run
+
+    rows = []
+    for name in SETTINGS:
+        runs = [Run(path) for path in sorted((folder / name).glob("x*")) if (path / "evaluation.json").exists()]
+        if runs:
+            rows.append(row(name, max(runs, key=selected), len(runs)))
+    rows.sort(key=lambda each: -each["NDCG@20"])
+    out.mkdir(parents=True, exist_ok=True)
+    stem = out / f"losses-{data.resolve().name}"
+    with stem.with_suffix(".csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    stem.with_suffix(".md").write_text(as_markdown(rows, data.resolve().name))
+
+
+def selected(run: Any) -> float:
+    """Return the validation metric that the run's epoch was chosen by."""
+    return max(float(each[BASE["metric"]]) for each in run.history() if BASE["metric"] in each)
+
+
+def row(name: str, run: Any, n_rates: int) -> dict[str, Any]:
+    info, found = run.info(), run.evaluation()
+    recipe = Recipe.load(run.recipe_file).values
+    values = {key: each for key, each in recipe["loss"].items() if key != "name"}
+    return {
+        "loss": name,
+        "Recall@20": round(found["Recall@20"], 4),
+        "NDCG@20": round(found["NDCG@20"], 4),
+        "validation NDCG@20": round(selected(run), 4),
+        "seconds per epoch": round(info["training_seconds"] / info["epochs"], 2),
+        "epochs": info["epochs"],
+        "best epoch": info["best_epoch"],
+        "peak MiB": round(info["peak_memory_mib"]),
+        "similarity": recipe["encoder"]["similarity"],
+        "learning rate": f"{recipe['learning_rate']:.2g}",
+        "rates tried": n_rates,
+        "settings": " ".join(f"{key}={_short(each)}" for key, each in values.items()),
+    }
+
+
+def _short(value: Any) -> str:
+    return str(value).replace(" ", "")
+
+
+def as_markdown(rows: list[Mapping[str, Any]], data: str) -> str:
+    shown = [key for key in rows[0] if key != "rates tried"]
+    lines = [
+        f"# Every loss on {data}",
+        "",
+        "MF, D = 64, N = 100 uniform negatives, B = 1024, honest protocol (epoch and rate chosen on a tenth of each",
+        "user's training items, which are not trained on; test read once), one seed. Made by",
+        "`python benchmarks/losses.py`.",
+        "",
+        "| " + " | ".join(shown) + " |",
+        "|" + "---|" * len(shown),
+        *("| " + " | ".join(str(each[key]) for key in shown) + " |" for each in rows),
+        "",
+        *(f"Left out: `{name}`, which {why}." for name, why in LEFT_OUT.items()),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    main()
