@@ -36,7 +36,9 @@ class MarginFilteredNegatives(FilteredNegatives):
         all positives; NV-Retriever's other filter, "TopK-PercPos", takes a share of the positive's score, which means
         nothing for scores of either sign, and is left out.
     Example:
+        >>> from multimargin.data.interactions import Interactions
         >>> from multimargin.data.vocabulary import Vocabulary
+        >>> from multimargin.rng import CounterRng
         >>> pairs = np.array([[0, 0], [1, 2]])
         >>> train = Interactions.from_pairs(pairs[:, 0], pairs[:, 1], Vocabulary.range(2), Vocabulary.range(4))
         >>> sampler = MarginFilteredNegatives(0.5)

@@ -35,7 +35,9 @@ class RankFilteredNegatives(FilteredNegatives):
     Differs:
         from both: the score of user and item in place of a similarity to the positive.
     Example:
+        >>> from multimargin.data.interactions import Interactions
         >>> from multimargin.data.vocabulary import Vocabulary
+        >>> from multimargin.rng import CounterRng
         >>> pairs = np.array([[0, 0], [1, 2]])
         >>> train = Interactions.from_pairs(pairs[:, 0], pairs[:, 1], Vocabulary.range(2), Vocabulary.range(4))
         >>> sampler = RankFilteredNegatives(2)
