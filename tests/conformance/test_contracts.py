@@ -22,7 +22,7 @@ from multimargin.negatives.base import NegativeSampler
 AXES = {Loss: LOSSES, NegativeSampler: NEGATIVES, Encoder: ENCODERS, Baseline: BASELINES}
 ENTRIES = [pytest.param(base, entry, id=name) for base, axis in AXES.items() for name, entry in axis.items()]
 KERNELS = [module.name for module in pkgutil.iter_modules(multimargin.kernels.__path__) if module.ispkg]
-COMPOSED = {"fused_epoch", "scored_steps", "shared_epoch"}  # equals the loop's own steps, which have references of their own
+COMPOSED = {"fused_epoch", "scored_steps", "shared_epoch"}  # equal the loop's own steps, whose parts have references
 
 
 @pytest.mark.parametrize(("base", "entry"), ENTRIES)
