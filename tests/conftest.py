@@ -2,6 +2,7 @@
 
 import os
 import socket
+from dataclasses import replace
 from pathlib import Path
 
 import hypothesis
@@ -59,6 +60,12 @@ def small():
         Vocabulary([f"user-{u}" for u in range(12)], kind="user"),
         Vocabulary([100 + i for i in range(23)], kind="item"),
     )
+
+
+@pytest.fixture
+def timed(small):
+    """The interactions of ``small`` with times, some of them equal."""
+    return replace(small, timestamps=np.random.default_rng(4).integers(0, 9, len(small)))
 
 
 @pytest.fixture(scope="session")

@@ -9,13 +9,14 @@ from multimargin.kernels.draws import dropout_scale
 from multimargin.rng import CounterRng, Streams
 
 
-def random_interactions(n_users=40, n_items=97, per_user=5, seed=0):
-    """Return interactions of users with 0 to ``2 * per_user`` items each."""
+def random_interactions(n_users=40, n_items=97, per_user=5, seed=0, *, timed=False):
+    """Return interactions of users with 0 to ``2 * per_user`` items each, if asked with times."""
     rng = np.random.default_rng(seed)
     users = rng.integers(0, n_users, n_users * per_user)
     items = rng.integers(0, n_items, len(users))
     vocabularies = Vocabulary.range(n_users, kind="user"), Vocabulary.range(n_items, kind="item")
-    return Interactions.from_pairs(users, items, *vocabularies)
+    timestamps = rng.integers(0, 99, len(users)) if timed else None
+    return Interactions.from_pairs(users, items, *vocabularies, timestamps=timestamps)
 
 
 def train_plainly(trainer, train, *, encoder, loss, negatives):

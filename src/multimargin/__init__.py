@@ -31,7 +31,7 @@ if TYPE_CHECKING:
         read_parts,
     )
     from multimargin.data.synthetic import make_synthetic
-    from multimargin.encoders import MF, Encoder, LightGCN, SimGCL, SimpleX, TwoTower, XSimGCL
+    from multimargin.encoders import MF, Encoder, LightGCN, SASRec, SimGCL, SimpleX, TwoTower, XSimGCL
     from multimargin.evaluate import Evaluation, Evaluator, evaluate
     from multimargin.experiments.compare import compare
     from multimargin.experiments.results import Comparison
@@ -191,6 +191,7 @@ __all__ = [
     "Recommender",
     "ReduceOnPlateau",
     "ReweightedSoftmaxLoss",
+    "SASRec",
     "SLIM",
     "SampledSoftmaxLoss",
     "Scorer",
@@ -228,7 +229,7 @@ _HOMES = {
     "baselines": ["ALS", "Baseline", "ChebyCF", "EASE", "GFCF", "ItemKNN", "MostPopular", "SLIM"],
     "data": ["ByTime", "Interactions", "LeaveLastOut", "RandomPerUser", "Split", "Vocabulary", "k_core", "read_parts"],
     "data.synthetic": ["make_synthetic"],
-    "encoders": ["Encoder", "LightGCN", "MF", "SimGCL", "SimpleX", "TwoTower", "XSimGCL"],
+    "encoders": ["Encoder", "LightGCN", "MF", "SASRec", "SimGCL", "SimpleX", "TwoTower", "XSimGCL"],
     "evaluate": ["Evaluation", "Evaluator", "evaluate"],
     "experiments.compare": ["compare"],
     "experiments.results": ["Comparison"],

@@ -10,10 +10,10 @@ from multimargin.encoders import ENCODERS
 
 
 @pytest.fixture(params=sorted(ENCODERS))
-def make(request, small):
+def make(request, timed):
     def make(seed=0):
         encoder = ENCODERS[request.param]()
-        encoder.build(small, rng=np.random.default_rng(seed))
+        encoder.build(timed, rng=np.random.default_rng(seed))
         return encoder
 
     return make

@@ -17,8 +17,8 @@ def fit(run=None, *, encoder="mf", loss="bpr", negatives="uniform", epochs=4, re
         n_negatives=6, batch_size=48, learning_rate=0.02, epochs=epochs, device="cpu", seed=3, engine=engine
     )
     training = trainer.fit(
-        random_interactions(), encoder=encoder, loss=LOSSES[loss](), negatives=NEGATIVES[negatives](), run=run,
-        resume=resume, progress=False,
+        random_interactions(timed=True), encoder=encoder, loss=LOSSES[loss](), negatives=NEGATIVES[negatives](),
+        run=run, resume=resume, progress=False,
     )  # fmt: skip
     return [row["loss"] for row in training.history], encoder.tables()
 

@@ -3,12 +3,13 @@
 from multimargin.encoders.base import Encoder
 from multimargin.encoders.lightgcn import LightGCN
 from multimargin.encoders.mf import MF
+from multimargin.encoders.sasrec import SASRec
 from multimargin.encoders.simgcl import SimGCL
 from multimargin.encoders.simplex import SimpleX
 from multimargin.encoders.two_tower import TwoTower
 from multimargin.encoders.xsimgcl import XSimGCL
 
-__all__ = ["ENCODERS", "MF", "Encoder", "LightGCN", "SimGCL", "SimpleX", "TwoTower", "XSimGCL"]
+__all__ = ["ENCODERS", "MF", "Encoder", "LightGCN", "SASRec", "SimGCL", "SimpleX", "TwoTower", "XSimGCL"]
 
 ENCODERS: dict[str, type[Encoder]] = {
     "mf": MF,
@@ -17,4 +18,5 @@ ENCODERS: dict[str, type[Encoder]] = {
     "lightgcn": LightGCN,
     "simgcl": SimGCL,
     "xsimgcl": XSimGCL,
+    "sasrec": SASRec,
 }

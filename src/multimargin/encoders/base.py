@@ -90,6 +90,15 @@ class Encoder(nn.Module, ABC):
         rows = self.encode_users(users) if interactions is None else self.encode_queries(users, interactions)
         return rows, self.encode_items(items)
 
+    def user_table_after(self, history: Interactions) -> Float[Tensor, "U D"]:  # noqa: ARG002 - most cannot
+        """Return the vectors of all users, as ``tables`` has them, after ``history`` instead of the training data.
+
+        Args:
+            history: interactions of the same users and items. It is what lists are made from once training is over:
+                training and validation data.
+        """
+        return self.tables()[0]
+
     def rows_read(
         self,
         users: Int[Tensor, " B"],  # noqa: ARG002

@@ -14,11 +14,13 @@ class PreferenceNegatives(NegativeSampler):
     r"""Draws a pool of candidates for each row, and from it in proportion to the softmax of the model's own scores.
     Also known as: GenNi's generated negatives, softmax sampling, adaptive or self-adversarial sampling.
 
-    .. math:: q(j \mid u) = \frac{e^{s_{uj} / \tau}}{\sum_{i \in P} e^{s_{ui} / \tau}}, \qquad j \in P,\; |P| = C
+    .. math:: q(j \mid u) = \frac{e^{a\, s_{uj} / \tau}}{\sum_{i \in P} e^{a\, s_{ui} / \tau}}, \qquad
+              j \in P,\; |P| = C, \qquad a = \min(1, \mathrm{epoch} / W)
 
-    P is a pool of ``pool_size`` draws from ``law``, :math:`s` the score as it is now, without gradient. Easy at first,
-    when scores are alike, harder as the model learns. With replacement from one pool per row, so N should be small
-    against C. Costs C scorings and exponentials per row, whatever N.
+    P is a pool of ``pool_size`` draws from ``law``, :math:`s` the score as it is now, without gradient; with an encoder
+    of sequences, as of the interaction. Epochs count from 0, so that with a warm-up the first draws as ``law`` does.
+    Easy at first, when scores are alike, harder as the model learns. With replacement from one pool per row, so N
+    should be small against C. Costs C scorings and exponentials per row, whatever N.
 
     Use:
         hard: hard negatives that get harder as the model learns; sequences.
@@ -26,6 +28,7 @@ class PreferenceNegatives(NegativeSampler):
         temperature: above 0; the lower, the harder. For dot products about 1, for cosines about 0.1.
         pool_size: C, 1 or more.
         law: what candidates are drawn from. None: uniform, without the user's seen items.
+        warm_up: W, epochs until the temperature is in full force, 0 or more; 0: from the first on, a = 1.
 
     Returns:
         Negatives: ``sample`` gives ``index`` (B, N); no ``log_q``, since being hard is its purpose; a ``mask`` where
@@ -37,7 +40,8 @@ class PreferenceNegatives(NegativeSampler):
         Chen et al. 2022, arXiv 2208.03645 (GenNi); self-adversarial weights: Sun et al. 2019, arXiv 1902.10197, section
         3.4.
     Differs:
-        GenNi has no public code; temperature and pool size are ours, and it is for sequences there.
+        GenNi has no public code; temperature, pool size and warm-up are ours. It is for sequences there (here with
+        ``SASRec``).
     Example:
         >>> from multimargin.data.vocabulary import Vocabulary
         >>> pairs = np.array([[0, 0], [1, 2]])
@@ -52,15 +56,30 @@ class PreferenceNegatives(NegativeSampler):
     needs = frozenset({"scores"})
     law_is_limit = True
 
-    def __init__(self, temperature: float = 0.1, pool_size: int = 100, *, law: NegativeSampler | None = None):
+    def __init__(
+        self, temperature: float = 0.1, pool_size: int = 100, *, law: NegativeSampler | None = None, warm_up: int = 0
+    ):
         self.temperature = checks.positive("temperature", temperature)
         self.pool_size = checks.positive_int("pool_size", pool_size)
         self.law = candidate_law(law)
+        self.warm_up = checks.at_least("warm_up", warm_up, 0)
+        self._force = 0.0 if self.warm_up else 1.0
 
     def build(self, train: Interactions) -> None:
         """Build the candidates' law."""
         self._n_items = train.n_items
         self.law.build(train)
+
+    def start_epoch(
+        self,
+        epoch: int,
+        *,
+        rng: CounterRng,  # noqa: ARG002
+        user_vectors: NDArray[np.float32] | None = None,  # noqa: ARG002
+        item_vectors: NDArray[np.float32] | None = None,  # noqa: ARG002
+    ) -> None:
+        """Take the share of the temperature's force that is due."""
+        self._force = min(1.0, epoch / self.warm_up) if self.warm_up else 1.0
 
     def sample(
         self,
@@ -73,10 +92,14 @@ class PreferenceNegatives(NegativeSampler):
     ) -> Negatives:
         """Draw ``n`` of a pool for each row; arguments as in ``NegativeSampler.sample``."""
         index, scores = scored_candidates(self.law, users, positives, self.pool_size, rng, scorer)
-        return pick(index, scores, softmax(scores / self.temperature), n, rng)
+        return pick(index, scores, softmax(self._logits(scores)), n, rng)
 
     def probabilities(self, users: NDArray[np.int64], *, scorer: Scorer | None = None) -> NDArray[np.float64]:
         """Return what the law tends to as the pool grows, (B, I)."""
-        weights = self.law.probabilities(users) * softmax(score_all(users, self._n_items, scorer) / self.temperature)
+        weights = self.law.probabilities(users) * softmax(self._logits(score_all(users, self._n_items, scorer)))
         weights /= weights.sum(axis=1, keepdims=True)
         return weights
+
+    def _logits(self, scores: NDArray[np.floating]) -> NDArray[np.floating]:
+        """Return scores as they count in this epoch; -inf, what the law masks, stays so without any force."""
+        return np.where(np.isfinite(scores), scores * (self._force / self.temperature), scores)

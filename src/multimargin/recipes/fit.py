@@ -38,6 +38,7 @@ from multimargin.recommend.pooling_scorer import PoolingScorer
 from multimargin.recommend.popularity import Tables
 from multimargin.rng import Streams
 from multimargin.train.loop import Trainer, Training
+from multimargin.train.needs import evaluating
 from multimargin.train.stopping import EarlyStopping, ReduceOnPlateau
 
 _LOG = logging.getLogger("multimargin")
@@ -168,7 +169,7 @@ def fit(
         vocabularies = from_model.vocabularies(train)
         train, valid = train.within(*vocabularies), None if valid is None else valid.within(*vocabularies)
     evaluator = None if valid is None else Evaluator(valid, seen=train, k=tuple(k), n_users=evaluate_users, rng=seed)
-    seen = train if valid is None else train.union([valid])
+    history = seen = train if valid is None else train.union([valid])
     if from_model is not None:
         seen = seen.union([from_model.seen.within(*vocabularies)])
     if isinstance(encoder, Baseline):
@@ -212,7 +213,7 @@ def fit(
         resume=resume,
         progress=progress,
     )
-    return serving.recommender(seen, trainer.metric, {"best_epoch": training.best_epoch, "seed": seed})
+    return serving.recommender(seen, trainer.metric, {"best_epoch": training.best_epoch, "seed": seed}, history)
 
 
 def fit_recipe(
@@ -299,7 +300,7 @@ def fit_recipe(
             )
             if not training.history:
                 raise KeyboardInterrupt(f"interrupted before the first epoch ended; nothing is left in {folder.path}")
-            model = serving.recommender(parts.known, recipe.values["metric"], about)
+            model = serving.recommender(parts.known, recipe.values["metric"], about, parts.seen)
             n_parameters = _n_parameters(encoder) + _n_parameters(loss)
             _draw(folder, recipe)
         info["ended"] = training.stopped
@@ -460,9 +461,13 @@ class _Serving:
         if (self.chosen or self.popularity) and self.similarity != "cosine":
             checks.fail("popularity", "be 0 where scores are dot products, whose lengths say it", popularity)
 
-    def tables(self, popularity: float) -> Tables:
-        """Return user and item vectors and the similarity of the model as it is."""
-        user_table, item_table = (table.detach().cpu().numpy() for table in self.encoder.tables())
+    def tables(self, popularity: float, history: Interactions | None = None) -> Tables:
+        """Return user and item vectors, after ``history`` if given, and the similarity of the model as it is."""
+        with torch.no_grad(), evaluating(self.encoder):
+            tables = self.encoder.tables()
+            if history is not None:
+                tables = self.encoder.user_table_after(history), tables[1]
+        user_table, item_table = (table.detach().cpu().numpy() for table in tables)
         return with_popularity((user_table, item_table, self.similarity), self.train.item_counts, popularity)
 
     def evaluate(self, _: Encoder) -> Mapping[str, Any]:
@@ -472,12 +477,17 @@ class _Serving:
         sample = {"users": len(self.evaluator.users)} if self.evaluator.is_sample else {}
         return {**metrics, **sample, "protocol": self.evaluator.protocol}
 
-    def recommender(self, seen: Interactions, metric: str, info: Mapping[str, Any]) -> Recommender:
-        """Return the recommender of the trained encoder, popularity chosen by ``metric`` where it is to be."""
+    def recommender(
+        self, seen: Interactions, metric: str, info: Mapping[str, Any], history: Interactions
+    ) -> Recommender:
+        """Return the recommender of the trained encoder, popularity chosen by ``metric`` where it is to be.
+
+        Users are known by ``history``, and their lists leave out ``seen``.
+        """
         evaluator, popularity = self.evaluator, self.popularity
         if self.chosen and evaluator is not None:
             popularity, _ = choose_popularity(lambda each: evaluator(*self.tables(each)).metrics[metric])
-        user_table, item_table, similarity = self.tables(popularity)
+        user_table, item_table, similarity = self.tables(popularity, history)
         with torch.no_grad():
             new = self.encoder.new_users(), self.encoder.new_items()
         users, user_table = _with_newcomers(seen.users, user_table, new[0], unit=similarity != self.encoder.similarity)

@@ -191,7 +191,7 @@ class Steps(Engine):
         # 1. who, what, and against what
         users = s.train.user_index[pairs].astype(np.int64)  # (B,)
         positives = s.train.indices[pairs].astype(np.int64)  # (B,)
-        drawn = s.draw(users, positives, place)
+        drawn = s.draw(users, positives, place, pairs)
         u, i, j = (self._tensor(array) for array in (users, positives, drawn.index))
         others = s.others(users, i, place)  # (B, K) to be scored besides
         indices = {"users": u, "positives": i, "negatives": j.expand(len(u), -1)}

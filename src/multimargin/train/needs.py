@@ -96,9 +96,15 @@ def rows_read(encoder: Encoder, users: Tensor, items: Tensor) -> Iterable[tuple[
 
 
 def scorer(
-    encoder: Encoder, optimizer: LazyAdam, device: torch.device
+    encoder: Encoder,
+    optimizer: LazyAdam,
+    device: torch.device,
+    batch: tuple[NDArray[np.int64], NDArray[np.int64]] | None = None,
 ) -> Callable[[NDArray[np.int64], NDArray[np.int64]], NDArray[np.float32]]:
-    """Return the ``negatives.base.Scorer`` of the model as it is; rows are caught up before they are read."""
+    """Return the ``negatives.base.Scorer`` of the model as it is; rows are caught up before they are read.
+
+    ``batch``: users and interactions (B,) of the step; its users are scored as of their interactions, others after all.
+    """
 
     @torch.no_grad()
     def score(users: NDArray[np.int64], items: NDArray[np.int64]) -> NDArray[np.float32]:
@@ -106,7 +112,9 @@ def scorer(
         for table, rows in rows_read(encoder, u, j.flatten()):
             optimizer.catch_up(table, rows)
         with evaluating(encoder):
-            seen = view(encoder, u, None, j.flatten())
+            known = batch is not None and np.array_equal(users, batch[0])
+            interactions = torch.from_numpy(batch[1]).to(device) if batch is not None and known else None
+            seen = view(encoder, u, interactions, j.flatten())
         first = j[0].expand(len(u)) if j.dim() == 1 else j[:, 0]  # a positive, which the kernels want to have
         located = seen.locate(first), seen.locate(j)
         _, scores = sampled_scores(

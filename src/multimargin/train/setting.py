@@ -69,13 +69,20 @@ class Setting:
         found: torch.device = self.optimizer.options["params"][0].device
         return found
 
-    def draw(self, users: NDArray[np.int64], positives: NDArray[np.int64], place: int) -> Negatives:
+    def draw(
+        self,
+        users: NDArray[np.int64],
+        positives: NDArray[np.int64],
+        place: int,
+        interactions: NDArray[np.int64] | None = None,
+    ) -> Negatives:
         """Return the negatives of a batch at ``place`` in their stream; none for a loss without any."""
         if not self.loss.uses_negatives:
             return Negatives(np.empty((len(users), 0), dtype=np.int64))
         extras: dict[str, Any] = {}
+        batch = None if interactions is None else (users, interactions)
         if "scores" in self.negatives.needs:
-            extras["scorer"] = needs.scorer(self.encoder, self.optimizer, self.device)
+            extras["scorer"] = needs.scorer(self.encoder, self.optimizer, self.device, batch)
         rng = CounterRng(self.negatives_key, place)
         return self.negatives.sample(users, positives, self.n_negatives, rng=rng, **extras)
 
