@@ -9,10 +9,12 @@ from multimargin.losses import (
     BPRLoss,
     CosineContrastiveLoss,
     DecoupledSoftmaxLoss,
+    GeneralizedBCELoss,
     GraphConstraintLoss,
     GroupedSoftmaxLoss,
     MultiMarginLoss,
     ReweightedSoftmaxLoss,
+    SigmoidCrossEntropyLoss,
 )
 from multimargin.recipes.recipe import FOLDER, Recipe, describe, recipe_names, schema
 
@@ -35,6 +37,12 @@ GRAPHS = {  # loss and its arguments, layers, similarity, batch size, the encode
     "yelp2018-lightgcn-sl": (DecoupledSoftmaxLoss, {"temperature": 0.15}, 3, "cosine", 1024, 1e-5),
     "yelp2018-simgcl-bpr": (BPRLoss, {}, 3, "dot", 2048, 1e-4),
     "yelp2018-xsimgcl-bpr": (BPRLoss, {}, 3, "dot", 2048, 1e-4),
+}
+SEQUENCES = {  # loss and negatives
+    "ml-1m-sasrec-bce": (SigmoidCrossEntropyLoss, "uniform", 1),
+    "ml-1m-sasrec-gbce": (GeneralizedBCELoss, "uniform", 256),
+    "ml-1m-sasrec-mml": (MultiMarginLoss, "uniform", 256),
+    "ml-1m-sasrec-ce": (DecoupledSoftmaxLoss, "all", None),
 }
 ULTRAGCN = {"neg_weight": 300.0, "neighbour_weight": 5e-4, "n_neighbours": 10}
 BASELINES = {
@@ -74,7 +82,7 @@ UNTRAINED = {
 
 def test_published_settings_are_shipped():
     ours = {"demo", "mf-mml", "mf-ccl", "mf-bpr", "gowalla-fast", "gowalla-mf-mml-all", "yelp2018-mf-mml-all"}
-    known = set(PUBLISHED) | set(SIMPLEX) | set(BASELINES) | set(GRAPHS) | set(UNTRAINED) | ours
+    known = set(PUBLISHED) | set(SIMPLEX) | set(BASELINES) | set(GRAPHS) | set(SEQUENCES) | set(UNTRAINED) | ours
     assert known == set(recipe_names())
 
 
@@ -91,7 +99,7 @@ class TestEveryShippedRecipe:
             return
         of_our_own = {"mf-bpr": (BPRLoss,), "mf-ccl": (CosineContrastiveLoss,)}
         expected = CosineContrastiveLoss if "-ccl-" in name else MultiMarginLoss
-        assert type(objects.loss) is (of_our_own | BASELINES | GRAPHS).get(name, (expected,))[0]
+        assert type(objects.loss) is (of_our_own | BASELINES | GRAPHS | SEQUENCES).get(name, (expected,))[0]
 
     def test_reads_back_as_it_was_written(self, name, tmp_path):
         recipe = Recipe.load(name)
@@ -142,6 +150,14 @@ def test_settings_of_graph_encoders(name):
         assert (encoder["ranks_by"], values["negatives"]["name"]) == ("dot", "in-batch")
     else:
         assert values["n_negatives"] == 1
+
+
+@pytest.mark.parametrize("name", sorted(SEQUENCES))
+def test_settings_of_sequences(name):
+    values, (_, negatives, n) = Recipe.load(name).values, SEQUENCES[name]
+    assert (values["protocol"], values["split"]["name"]) == ("honest", "leave-last-out")
+    assert values["encoder"]["name"] == "sasrec"
+    assert (values["negatives"]["name"], values["n_negatives"]) == (negatives, n)
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
