@@ -17,10 +17,10 @@ def test_equal_weights_leave_sogclr():
 def test_weights_average_to_one_and_follow_the_thresholds():
     loss = prepared(GlobalTopKLoss, temperature=0.5, weight_temperature=0.2)
     loss.threshold.values[:3] = torch.tensor([0.0, 0.5, 0.9])
-    pos = torch.full((3,), 0.5, requires_grad=True)
+    pos = torch.tensor([0.5, 0.2, 0.7], requires_grad=True)  # equal ones would hide a gradient of the weights
     loss(pos, torch.zeros(3, 2), users=torch.tensor([0, 1, 2])).backward()
     pull = -pos.grad * 3 * 0.5  # the weights, which have no gradient of their own
-    sigmoid = torch.sigmoid(torch.tensor([0.5, 0.0, -0.4]) / 0.2)
+    sigmoid = torch.sigmoid(torch.tensor([0.5, -0.3, -0.2]) / 0.2)
     torch.testing.assert_close(pull, sigmoid / sigmoid.mean())
 
 

@@ -1,5 +1,7 @@
 """LLPAUC."""
 
+import math
+
 import pytest
 import torch
 
@@ -27,6 +29,32 @@ def test_the_two_that_climb_have_their_gradient_turned_round():
             parameter -= step
         sign = -1 if name in ("half_s_pos", "half_gamma") else 1
         assert parameter.grad.item() == pytest.approx(sign * slope.item(), abs=1e-4), name
+
+
+def test_the_value_is_the_formula_away_from_the_start():
+    numbers = {"a": 0.7, "b": 0.2, "s_pos": 0.6, "s_neg": 0.8, "gamma": 0.3, "theta_a": 0.4, "theta_b": 0.9}
+    loss = PartialAUCLoss(0.6, 0.2).double()
+    with torch.no_grad():
+        for name, value in numbers.items():
+            halved = name in ("s_pos", "s_neg", "gamma")
+            getattr(loss, f"half_{name}" if halved else name).fill_(value / 2 if halved else value)
+    pos, neg = (each.double() for each in scores())
+
+    def sigmoid(x):
+        return 1 / (1 + math.exp(-x))
+
+    def r(x):
+        return math.log(1 + math.exp(5 * x)) / 5
+
+    a, b, s_pos, s_neg, gamma, theta_a, theta_b = numbers.values()
+    expected = s_neg - s_pos - gamma**2 + theta_a * (a + gamma) + theta_b * (gamma + 1 - b)
+    for score in pos.tolist():
+        y = sigmoid(score)
+        expected -= r(-((y - a) ** 2) + 2 * (1 + gamma) * y - s_pos) / (0.6 * 2)
+    for score in neg.flatten().tolist():
+        y = sigmoid(score)
+        expected += r((y - b) ** 2 + 2 * (1 + gamma) * y - s_neg) / (0.2 * 6)
+    assert loss(pos, neg).item() == pytest.approx(expected, rel=1e-12)
 
 
 def test_numbers_stay_within_their_bounds():
