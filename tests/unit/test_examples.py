@@ -78,7 +78,7 @@ def test_readme_opens_with_the_two_commands_that_ci_runs():
     assert '"$bin/multimargin" demo' in ci
     assert demo[2:] == [".venv/bin/multimargin demo"]
     assert '"$bin/python" -m pytest' in ci
-    assert tests[2:] == [".venv/bin/pytest"]
+    assert tests[2:] == [".venv/bin/pytest -n 2"]
 
 
 def test_readme_names_recipes_that_exist():
