@@ -486,15 +486,19 @@ class _Serving:
         """
         evaluator, popularity = self.evaluator, self.popularity
         if self.chosen and evaluator is not None:
-            popularity, _ = choose_popularity(lambda each: evaluator(*self.tables(each)).metrics[metric])
+            tables, counts = self.tables(0.0), self.train.item_counts
+            popularity, _ = choose_popularity(
+                lambda each: evaluator(*with_popularity(tables, counts, each)).metrics[metric]
+            )
         user_table, item_table, similarity = self.tables(popularity, history)
+        unit = similarity != self.similarity  # popularity made unit vectors of them
         with torch.no_grad():
             new = self.encoder.new_users(), self.encoder.new_items()
-        users, user_table = _with_newcomers(seen.users, user_table, new[0], unit=similarity != self.encoder.similarity)
-        items, item_table = _with_newcomers(seen.items, item_table, new[1], unit=similarity != self.encoder.similarity)
+        users, user_table = _with_newcomers(seen.users, user_table, new[0], unit=unit)
+        items, item_table = _with_newcomers(seen.items, item_table, new[1], unit=unit)
         seen = seen.extended(users, items)
         told = {**info, "popularity": popularity}
-        pooling, unit = self.encoder.pooling(), similarity != self.encoder.similarity
+        pooling = self.encoder.pooling()
         if pooling is not None:
             scorer = PoolingScorer(user_table, item_table, similarity, pooling=pooling, unit=unit)
             return Recommender.of(scorer, seen=seen, info=told)

@@ -31,32 +31,15 @@ from multimargin.kernels.scored_steps.items import gather_lane, list_pairs, move
 from multimargin.kernels.scored_steps.records import LANES, Shape
 from multimargin.kernels.scored_steps.rows import row_loss
 from multimargin.kernels.team import TOGETHER, meet, share
-from multimargin.kernels.user_rows import fetch_idle, form_query
-
-_AHEAD = 6  # rows asked for before they are read
-
-
-@numba.njit(inline="always")
-def take_users(x, users):
-    """Chain the rows of one user."""
-    for b in range(len(users)):
-        u = users[b]
-        x.following[b] = -1
-        before = x.newest[u]
-        x.leader[b] = b if before < 0 else x.leader[before]
-        if before >= 0:
-            x.following[before] = b
-        x.newest[u] = b
-    for b in range(len(users)):
-        x.newest[users[b]] = -1
+from multimargin.kernels.user_rows import ROWS_AHEAD, chain, fetch_idle, form_query
 
 
 @numba.njit(inline="always")
 def prepare_queries(first, last, users, x, clock, settings, now):
     """Fill in the queries of rows ``first`` to ``last``."""
     for b in range(first, last):
-        if b + _AHEAD < last:
-            fetch_idle(users, x.users[b + _AHEAD])
+        if b + ROWS_AHEAD < last:
+            fetch_idle(users, x.users[b + ROWS_AHEAD])
         form_query(b, x.users[b], x.dropout_place[b], users, x, clock, settings, now)
 
 
@@ -180,7 +163,7 @@ def score_step(
     dim = items.vectors.shape[1]
     # 1. take
     if thread == 0:
-        take_users(x, x.users[: shape.rows])
+        chain(x.users[: shape.rows], x)
     first, last = share(thread, threads, shape.rows)
     list_pairs(thread, first, last, place, items.vectors.shape[0], shape, draws, x, settings)
     prepare_queries(first, last, users, x, clock, settings, now)
@@ -225,7 +208,7 @@ def run_steps(
         scores, slopes = x.score[: size * (1 + n_negatives)], x.slope[: size * (1 + n_negatives)]
         # 1. take
         if thread == 0:
-            take_users(x, batch_users[start : start + size])
+            chain(batch_users[start : start + size], x)
         first, last = share(thread, threads, size)
         for b in range(first, last):
             x.users[b], x.item[b], x.dropout_place[b] = (

@@ -8,9 +8,8 @@ from multimargin.kernels.lazy_adam.cpu import bring_up, move_row
 from multimargin.kernels.rows import add_scaled, dot, fetch_row, inverse_norm, through_normalisation
 from multimargin.kernels.scored_steps.records import LANES, NEIGHBOURS
 from multimargin.kernels.uniform_draws.cpu import draw_row
-from multimargin.kernels.user_rows import fetch_idle
+from multimargin.kernels.user_rows import ROWS_AHEAD, fetch_idle
 
-_AHEAD = 6  # rows asked for before they are read
 _LEAVE = 2  # rows asked for before they are moved
 
 
@@ -81,8 +80,8 @@ def visit_lane(lane, threads, items, x, clock, settings, now, shape, scores):
     x.n_touched[lane] = count
     # 2. rows
     for slot in range(count):
-        if slot + _AHEAD < count:
-            fetch_idle(items, x.touched[lane, slot + _AHEAD])
+        if slot + ROWS_AHEAD < count:
+            fetch_idle(items, x.touched[lane, slot + ROWS_AHEAD])
         j = x.touched[lane, slot]
         x.place[j] = -1
         bring_up(items, j, now, clock)
@@ -111,8 +110,8 @@ def gather_lane(lane, items, x, settings, shape, upstream):
     count, total = x.n_touched[lane], 0.0
     x.lane_gradient[lane, : shape.rows, :] = zero
     for slot in range(count):
-        if slot + _AHEAD < count:
-            fetch_row(items.vectors, x.touched[lane, slot + _AHEAD] * dim, dim)
+        if slot + ROWS_AHEAD < count:
+            fetch_row(items.vectors, x.touched[lane, slot + ROWS_AHEAD] * dim, dim)
         v, g, inverse = items.vectors[x.touched[lane, slot]], x.item_gradient[lane, slot], x.inverse[lane, slot]
         active = False
         g[:] = zero
