@@ -34,7 +34,9 @@ if TYPE_CHECKING:
     from multimargin.encoders import MF, Encoder, LightGCN, SASRec, SimGCL, SimpleX, TwoTower, XSimGCL
     from multimargin.evaluate import Evaluation, Evaluator, evaluate
     from multimargin.experiments.compare import compare
+    from multimargin.experiments.findings import Search
     from multimargin.experiments.results import Comparison
+    from multimargin.experiments.search import search
     from multimargin.kernels.sampled_scores import sampled_scores
     from multimargin.losses import (
         AdaptiveTemperatureLoss,
@@ -195,6 +197,7 @@ __all__ = [
     "SLIM",
     "SampledSoftmaxLoss",
     "Scorer",
+    "Search",
     "SemanticNegatives",
     "SharedNegatives",
     "SigmoidCrossEntropyLoss",
@@ -223,6 +226,7 @@ __all__ = [
     "make_synthetic",
     "read_parts",
     "sampled_scores",
+    "search",
 ]
 
 _HOMES = {
@@ -232,7 +236,9 @@ _HOMES = {
     "encoders": ["Encoder", "LightGCN", "MF", "SASRec", "SimGCL", "SimpleX", "TwoTower", "XSimGCL"],
     "evaluate": ["Evaluation", "Evaluator", "evaluate"],
     "experiments.compare": ["compare"],
+    "experiments.findings": ["Search"],
     "experiments.results": ["Comparison"],
+    "experiments.search": ["search"],
     "kernels.sampled_scores": ["sampled_scores"],
     "losses": [
         "AdaptiveTemperatureLoss",

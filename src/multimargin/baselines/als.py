@@ -9,6 +9,7 @@ from multimargin import checks
 from multimargin.baselines.base import Baseline
 from multimargin.data.interactions import Interactions
 from multimargin.kernels.threads import get_threads
+from multimargin.ranges import Range, searched
 from multimargin.recommend.als_scorer import AlternatingScorer
 from multimargin.recommend.scorer import Scorer
 
@@ -39,6 +40,8 @@ class ALS(Baseline):
         >>> ALS(32).embedding_dim
         32
     """
+
+    ranges = searched(regularization=Range(1e-4, 10.0, log=True), confidence=Range(0.1, 100.0, log=True))
 
     def __init__(
         self, embedding_dim: int = 64, *, regularization: float = 0.01, confidence: float = 1.0, iterations: int = 15

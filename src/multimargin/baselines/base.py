@@ -1,6 +1,8 @@
 """The contract of a baseline: interactions in, a scorer out, no training loop in between."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import ClassVar
 
 import numpy as np
 import scipy.sparse
@@ -9,6 +11,7 @@ from numpy.typing import NDArray
 from multimargin.data.interactions import Interactions
 from multimargin.kernels.filtered_scores import Graph
 from multimargin.kernels.history_scores import Weights
+from multimargin.ranges import AnyRange, searched
 from multimargin.recommend.scorer import Scorer
 
 
@@ -17,7 +20,12 @@ class Baseline(ABC):
 
     A pair counts as 1, whatever its weight. Where a baseline stands in the place of an encoder, loss, negatives and
     optimiser have no part in the run.
+
+    Attributes:
+        ranges: which parameters of the constructor a search varies, and where.
     """
+
+    ranges: ClassVar[Mapping[str, AnyRange]] = searched()
 
     @abstractmethod
     def build(self, train: Interactions, *, rng: np.random.Generator) -> Scorer:

@@ -8,6 +8,7 @@ from multimargin.baselines.base import Baseline
 from multimargin.baselines.gfcf import degrees, low_pass
 from multimargin.data.interactions import Interactions
 from multimargin.kernels.filtered_scores import Filter
+from multimargin.ranges import Range, searched
 from multimargin.recommend.filter_scorer import FilterScorer
 from multimargin.recommend.history_scorer import Histories
 from multimargin.recommend.scorer import Scorer
@@ -45,6 +46,8 @@ class ChebyCF(Baseline):
         >>> ChebyCF(order=4).flatness
         1.5
     """
+
+    ranges = searched(flatness=Range(0.5, 3.0), low_pass=Range(0.0, 1.0), power=Range(0.0, 1.0))
 
     def __init__(
         self, *, order: int = 8, flatness: float = 1.5, rank: int = 512, low_pass: float = 0.2, power: float = 0.4

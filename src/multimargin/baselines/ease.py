@@ -14,6 +14,7 @@ from multimargin.baselines.inverse import invert
 from multimargin.data.interactions import Interactions
 from multimargin.kernels.history_scores import Weights
 from multimargin.kernels.threads import get_threads
+from multimargin.ranges import Range, searched
 from multimargin.recommend.history_scorer import Histories, LinearScorer
 from multimargin.recommend.scorer import Scorer
 
@@ -52,6 +53,8 @@ class EASE(Baseline):
         >>> EASE(80.0, neighbours=1000).regularization
         80.0
     """
+
+    ranges = searched(regularization=Range(10.0, 3000.0, log=True))
 
     def __init__(self, regularization: float = 100.0, *, neighbours: int | None = None):
         self.regularization = checks.positive("regularization", regularization)

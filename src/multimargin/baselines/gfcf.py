@@ -8,6 +8,7 @@ from multimargin.baselines.base import Baseline
 from multimargin.baselines.spectrum import leading_items
 from multimargin.data.interactions import Interactions
 from multimargin.kernels.filtered_scores import Filter
+from multimargin.ranges import Range, searched
 from multimargin.recommend.filter_scorer import FilterScorer
 from multimargin.recommend.history_scorer import Histories
 from multimargin.recommend.scorer import Scorer
@@ -38,6 +39,8 @@ class GFCF(Baseline):
         >>> GFCF(rank=128).low_pass
         0.3
     """
+
+    ranges = searched(low_pass=Range(0.0, 1.0))
 
     def __init__(self, *, low_pass: float = 0.3, rank: int = 256):
         self.low_pass = checks.not_negative("low_pass", low_pass)

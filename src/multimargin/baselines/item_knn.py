@@ -6,6 +6,7 @@ from multimargin import checks
 from multimargin.baselines.base import Baseline, by_history, graph_of
 from multimargin.data.interactions import Interactions
 from multimargin.kernels.item_neighbours import MEASURES, item_neighbours
+from multimargin.ranges import Range, searched
 from multimargin.recommend.history_scorer import Histories, LinearScorer
 from multimargin.recommend.scorer import Scorer
 
@@ -39,6 +40,8 @@ class ItemKNN(Baseline):
         >>> ItemKNN(50, similarity="jaccard").neighbours
         50
     """
+
+    ranges = searched(neighbours=Range(20, 500, log=True), shrinkage=Range(0.0, 100.0))
 
     def __init__(
         self,

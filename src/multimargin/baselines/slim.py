@@ -6,6 +6,7 @@ from multimargin import checks
 from multimargin.baselines.base import Baseline, by_history, graph_of
 from multimargin.data.interactions import Interactions
 from multimargin.kernels.sparse_regression import sparse_regression
+from multimargin.ranges import Range, searched
 from multimargin.recommend.history_scorer import Histories, LinearScorer
 from multimargin.recommend.scorer import Scorer
 
@@ -41,6 +42,8 @@ class SLIM(Baseline):
         >>> SLIM(l2=100.0).neighbours
         100
     """
+
+    ranges = searched(l1=Range(1e-5, 1.0, log=True), l2=Range(1.0, 2000.0, log=True))
 
     def __init__(
         self,

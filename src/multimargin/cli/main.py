@@ -8,7 +8,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from multimargin.cli import compare, data, demo, evaluate, export, fit, listing, output, recommend, similar
+from multimargin.cli import compare, data, demo, evaluate, export, fit, listing, output, recommend, search, similar
 from multimargin.errors import MultiMarginError
 
 _BAD_INPUT = 2
@@ -26,6 +26,7 @@ app.command("list")(listing.list_names)
 app.add_typer(data.app, name="data")
 app.command("fit")(fit.fit)
 app.command("compare")(compare.compare)
+app.command("search")(search.search)
 app.command("evaluate")(evaluate.evaluate)
 app.command("recommend")(recommend.recommend)
 app.command("similar")(similar.similar)

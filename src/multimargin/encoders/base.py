@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from multimargin.data.interactions import Interactions
 from multimargin.encoders.pooling import Pooling
+from multimargin.ranges import AnyRange, searched
 from multimargin.rng import CounterRng
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ class Encoder(nn.Module, ABC):
         items_are_table: ``self.item_table`` is a parameter and the item vectors; ``encode_items`` is not called in
             training, and only touched rows move.
         by_user: batches hold whole users, so that one pass over a user's history serves all of their interactions.
+        ranges: which parameters of the constructor a search varies, and where.
 
     What is random inside (noise, dropout) is drawn from what ``start_step`` is handed, never from PyTorch's generator.
     """
@@ -44,6 +46,7 @@ class Encoder(nn.Module, ABC):
     encodes_batches: bool = False
     items_are_table: bool = False
     by_user: bool = False
+    ranges: ClassVar[Mapping[str, AnyRange]] = searched()
 
     @abstractmethod
     def build(self, train: Interactions, *, rng: np.random.Generator) -> None:

@@ -13,6 +13,7 @@ from multimargin.data.interactions import Interactions
 from multimargin.encoders.base import Encoder, Similarity
 from multimargin.encoders.graphs import Seen, batch_penalty, graph_of, normal_table
 from multimargin.kernels.propagation import checked_weights, propagate, propagate_rows
+from multimargin.ranges import Range, searched
 
 
 class LightGCN(Encoder):
@@ -52,6 +53,7 @@ class LightGCN(Encoder):
     """
 
     encodes_batches = True
+    ranges = searched(layers=Range(1, 4), weight_decay=Range(1e-7, 1e-2, log=True))
 
     def __init__(
         self,

@@ -16,6 +16,7 @@ from multimargin.encoders.causal_blocks import CausalBlock, grouped
 from multimargin.encoders.mf import normal_table
 from multimargin.encoders.sequences import Sequences, Windows
 from multimargin.kernels.draws import dropout_scale
+from multimargin.ranges import Range, searched
 from multimargin.rng import CounterRng
 
 _BLOCK = 256  # users whose histories are read at a time where whole tables are made
@@ -68,6 +69,7 @@ class SASRec(Encoder):
     """
 
     encodes_batches = items_are_table = by_user = True
+    ranges = searched(n_blocks=Range(1, 3), dropout=Range(0.0, 0.5))
 
     def __init__(
         self,

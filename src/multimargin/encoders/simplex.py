@@ -17,6 +17,7 @@ from multimargin.encoders.histories import Bags, Histories
 from multimargin.encoders.mf import normal_table
 from multimargin.encoders.pooling import Pooling
 from multimargin.kernels.attention_pooling import attention_pooling
+from multimargin.ranges import Range, searched
 
 Aggregation = Literal["mean", "user_attention", "self_attention"]
 _BLOCK = 1024  # users whose histories are pooled at a time where whole tables are made
@@ -63,6 +64,8 @@ class SimpleX(Encoder):
         >>> encoder.encode_users(torch.tensor([1])).shape
         torch.Size([1, 4])
     """
+
+    ranges = searched(gamma=Range(0.0, 1.0))
 
     def __init__(
         self,

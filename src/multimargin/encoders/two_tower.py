@@ -18,6 +18,7 @@ from multimargin.data.interactions import Interactions
 from multimargin.data.vocabulary import Vocabulary
 from multimargin.encoders.base import Encoder, Similarity
 from multimargin.encoders.mf import normal_table
+from multimargin.ranges import Range, searched
 from multimargin.rng import CounterRng
 
 
@@ -67,6 +68,7 @@ class TwoTower(Encoder):
     """
 
     encodes_batches = True
+    ranges = searched(id_dropout=Range(0.0, 0.5))
 
     def __init__(
         self,

@@ -11,6 +11,7 @@ from multimargin.data.interactions import Interactions
 from multimargin.encoders.base import Encoder, Similarity
 from multimargin.encoders.graphs import Seen, batch_penalty, contrast, graph_of, noise_keys, normal_table
 from multimargin.kernels.propagation import Noise, propagate, propagate_rows
+from multimargin.ranges import Range, searched
 from multimargin.rng import CounterRng
 
 
@@ -52,6 +53,11 @@ class XSimGCL(Encoder):
     """
 
     encodes_batches = True
+    ranges = searched(
+        noise=Range(0.01, 0.5, log=True),
+        contrast_weight=Range(0.01, 2.0, log=True),
+        temperature=Range(0.05, 1.0, log=True),
+    )
 
     def __init__(
         self,

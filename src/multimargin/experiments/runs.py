@@ -22,13 +22,14 @@ from multimargin.errors import CheckpointError
 from multimargin.experiments.progress import QueueProgress
 from multimargin.kernels.threads import get_threads
 from multimargin.recipes.recipe import Recipe
-from multimargin.recipes.run import Run
+from multimargin.recipes.run import Run, memory_gib, peak_memory_mib
 
 ANALYSIS = "analysis.json"
 INTERRUPTED = 130  # exit code of a worker that was told to end
 
 _LOG = logging.getLogger("multimargin")
 _POLL_SECONDS = 0.1
+_NO_MORE: Any = object()
 _PATIENCE = 60.0  # seconds in which the processes of a start that was killed end
 _POOLS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -43,11 +44,13 @@ class Job:
         name: where below the queue's folder, for instance "mf-mml/seed-0"; unique in a queue.
         recipe: what to run, with its data.
         analyse: also write what the model does (``experiments/analysis.py``) into the run folder.
+        test: measure the final numbers on the test data.
     """
 
     name: str
     recipe: Recipe
     analyse: bool = False
+    test: bool = True
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,7 @@ class Outcome:
 
 
 def run_all(
-    jobs: Iterable[Job],
+    jobs: Iterable[Job | None],
     folder: str | Path,
     *,
     at_once: int = 1,
@@ -80,7 +83,8 @@ def run_all(
     """Run every job whose run is not done yet.
 
     Args:
-        jobs: taken one by one, whenever a process is free; so a generator may decide by what ``after`` was told.
+        jobs: taken one by one, whenever a process is free; so a generator may decide by what ``after`` was told, and
+            give None while it waits for a run to end.
         folder: where the run folders lie; one call holds it at a time.
         at_once: processes at a time, 1 or more.
         threads: to share between them, at least one each; None: ``get_threads()``. No result depends on it.
@@ -114,9 +118,12 @@ def run_all(
         try:
             while workers or not exhausted:
                 while not exhausted and len(workers) < at_once:
-                    job = next(waiting, None)
-                    if job is None:
+                    job = next(waiting, _NO_MORE)
+                    if job is _NO_MORE:
                         exhausted = True
+                    elif job is None:
+                        assert workers
+                        break
                     elif is_done(job, folder):
                         ended(Outcome(job, Run(folder / job.name), "skipped"))
                     else:
@@ -159,6 +166,16 @@ def is_done(job: Job, folder: str | Path) -> bool:
     return not job.analyse or (run.path / ANALYSIS).exists()
 
 
+def how_many(n_jobs: int, threads: int) -> int:
+    """Return how many runs at a time: no more than threads, nor than fit into memory beside each other.
+
+    To be asked once this process has read and split the data, of which a run needs more.
+    """
+    memory, peak = memory_gib(), peak_memory_mib()
+    fitting = n_jobs if memory is None or not peak else int(memory * 2**10 / (2 * peak))
+    return max(1, min(n_jobs, threads, fitting))
+
+
 @dataclass
 class _Worker:
     """A process at work on a job."""
@@ -181,6 +198,7 @@ class _Worker:
             "recipe": job.recipe.to_yaml(),
             "threads": threads,
             "analyse": job.analyse,
+            "test": job.test,
         }
         environment = os.environ | dict.fromkeys(_POOLS, str(threads)) | {"PYTHONPATH": os.pathsep.join(sys.path)}
         with log.open("wb") as file:

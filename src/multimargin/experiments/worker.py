@@ -1,7 +1,7 @@
 """The process that does one run of a queue: ``python -m multimargin.experiments.worker ORDER``, by ``runs.py`` alone.
 
-ORDER is JSON: run, name, recipe (YAML), threads, analyse. Exit codes are the command line's: 0 done, 2 bad input in one
-line on stderr, 130 told to end.
+ORDER is JSON: run, name, recipe (YAML), threads, analyse, test. Exit codes are the command line's: 0 done, 2 bad input
+in one line on stderr, 130 told to end.
 """
 
 import _thread
@@ -28,7 +28,7 @@ def main(order: str) -> int:
         return 2
 
 
-def _run(*, run: str, name: str, recipe: str, threads: int, analyse: bool) -> int:
+def _run(*, run: str, name: str, recipe: str, threads: int, analyse: bool, test: bool) -> int:
     from multimargin.recipes.fit import fit_recipe
     from multimargin.recipes.recipe import Recipe, parse
     from multimargin.recipes.run import Run
@@ -41,7 +41,7 @@ def _run(*, run: str, name: str, recipe: str, threads: int, analyse: bool) -> in
         finished = False
         (folder.path / ".recipe.yaml.tmp").unlink(missing_ok=True)  # of a start that was killed while it wrote
     if not finished:
-        fitted = fit_recipe(chosen, run=folder.path, resume=folder.exists(), threads=threads, progress=False)
+        fitted = fit_recipe(chosen, run=folder.path, resume=folder.exists(), threads=threads, test=test, progress=False)
         if fitted.training.stopped == "interrupted":
             return INTERRUPTED
         if analyse:

@@ -11,6 +11,7 @@ from multimargin import checks
 from multimargin.losses.base import Loss, at_least_float32, handed
 from multimargin.losses.facts import Statistics
 from multimargin.losses.reductions import log_mean_exp
+from multimargin.ranges import Range, searched
 
 _ROWS = 1 << 16  # pairs whose vectors are gathered at a time
 _LEAST = 1e-9 - 1 / math.e  # where Lambert's function begins, but for rounding
@@ -67,6 +68,7 @@ class AdaptiveTemperatureLoss(Loss):
     losses: Tensor
     inverse: Tensor
     base: Tensor
+    ranges = searched(spread=Range(0.05, 4.0, log=True))
 
     def __init__(self, spread: float = 1.0, *, quantile: float | None = None, warmup_epochs: int = 10):
         super().__init__()
@@ -79,8 +81,7 @@ class AdaptiveTemperatureLoss(Loss):
         """Take who is active, their pairs, and how rare a pair is."""
         counts = statistics.user_counts
         active = counts > np.quantile(counts, 0.2)
-        if not active.any():  # all alike
-            active = counts > 0
+        active = active if active.any() else counts > 0  # all alike
         chosen = active[statistics.user_index]
         pairs = np.stack([statistics.user_index[chosen], statistics.item_index[chosen]]).astype(np.int64)  # (2, n)
         odds = active.sum() * statistics.n_items / (2 * chosen.sum())
@@ -137,8 +138,7 @@ class AdaptiveTemperatureLoss(Loss):
         """Return the mean loss; arguments as in ``Loss.forward``, ``log_q`` unused."""
         if self._log_odds is None:
             self.unprepared()
-        users = handed("users", users)
-        pos, neg = at_least_float32(pos_scores), at_least_float32(neg_scores)
+        users, pos, neg = handed("users", users), at_least_float32(pos_scores), at_least_float32(neg_scores)
         with torch.no_grad():
             plain = log_mean_exp(neg, mask, empty=0.0) - pos  # (B,)
             self.losses.index_add_(1, users, torch.stack((plain, torch.ones_like(plain))).to(self.losses.dtype))

@@ -12,6 +12,7 @@ from multimargin import checks
 from multimargin.losses.base import Loss, ascend, at_least_float32, handed
 from multimargin.losses.facts import Statistics
 from multimargin.losses.indexed_products import indexed_products
+from multimargin.ranges import Range, searched
 
 _AHEAD = 3  # epochs by which the first turn of the adversary comes early, as published
 
@@ -62,6 +63,7 @@ class AdversarialSoftmaxLoss(Loss):
     needs = frozenset({"users", "negatives"})
     user_adversary: nn.Parameter
     item_adversary: nn.Parameter
+    ranges = searched(temperature=Range(0.03, 1.0, log=True), adversary_rate=Range(0.01, 1.0, log=True))
 
     def __init__(
         self,

@@ -9,6 +9,7 @@ from torch.nn.functional import normalize
 
 from multimargin import checks
 from multimargin.losses.base import Loss, at_least_float32, handed
+from multimargin.ranges import Range, searched
 
 
 class AlignmentUniformityLoss(Loss):
@@ -49,6 +50,7 @@ class AlignmentUniformityLoss(Loss):
     needs = frozenset({"user_vectors", "positive_vectors"})
     uses_negatives = False
     breaks = frozenset({"batch"})
+    ranges = searched(uniformity=Range(0.1, 10.0, log=True))
 
     def __init__(self, uniformity: float = 1.0):
         super().__init__()

@@ -7,6 +7,7 @@ from torch.nn.functional import softplus
 
 from multimargin import checks
 from multimargin.losses.base import Loss, at_least_float32, handed
+from multimargin.ranges import Range, searched
 
 
 class AttentiveBPRLoss(Loss):
@@ -46,6 +47,7 @@ class AttentiveBPRLoss(Loss):
     """
 
     breaks = frozenset({"monotone"})
+    ranges = searched(pos_scale=Range(0.1, 50.0, log=True), neg_scale=Range(0.1, 50.0, log=True))
 
     def __init__(self, pos_scale: float = 10.0, neg_scale: float = 0.5, *, n_positives: int = 2):
         super().__init__()

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from multimargin import checks
 from multimargin.errors import ArgumentError
 from multimargin.losses.facts import Rows, Statistics, Terms
+from multimargin.ranges import AnyRange, searched
 
 INDICES = frozenset({"users", "positives", "negatives", "extra_positives"})
 VECTORS = frozenset({"user_vectors", "positive_vectors", "negative_vectors"})
@@ -37,6 +38,7 @@ class Loss(nn.Module, ABC):
             such as a weight, is held fixed); "monotone": a higher positive never costs more, a higher negative never
             less; "batch": a batch twice over has the same loss; "negatives": each row's negatives twice over, too.
         similarity: what scores it is meant for: "any", or "dot" where bounded scores teach it little.
+        ranges: which parameters of the constructor a search varies, and where.
 
     Parameters of a loss are moved by the encoder's optimiser, with its learning rate and weight decay; to climb
     instead, read them through ``ascend``. What must survive an interruption is a parameter or a buffer, made in
@@ -48,6 +50,7 @@ class Loss(nn.Module, ABC):
     uses_negatives: ClassVar[bool] = True
     breaks: ClassVar[frozenset[str]] = frozenset()
     similarity: ClassVar[str] = "any"
+    ranges: ClassVar[Mapping[str, AnyRange]] = searched()
 
     @abstractmethod
     def forward(

@@ -6,6 +6,7 @@ from torch import Tensor
 from multimargin import checks
 from multimargin.losses.base import Loss, at_least_float32, handed
 from multimargin.losses.reductions import log_mean_exp, log_mean_exp_by_group
+from multimargin.ranges import Range, searched
 
 
 class BilateralSoftmaxLoss(Loss):
@@ -45,6 +46,7 @@ class BilateralSoftmaxLoss(Loss):
     """
 
     needs = frozenset({"users"})
+    ranges = searched(pos_temperature=Range(0.03, 1.0, log=True), neg_temperature=Range(0.03, 1.0, log=True))
 
     def __init__(self, pos_temperature: float = 0.1, neg_temperature: float = 0.1):
         super().__init__()
@@ -107,6 +109,7 @@ class GroupedSoftmaxLoss(Loss):
     """
 
     needs = frozenset({"users"})
+    ranges = searched(temperature=Range(0.03, 1.0, log=True), neg_weight=Range(0.5, 2.0))
 
     def __init__(self, temperature: float = 0.1, *, neg_weight: float = 1.1):
         super().__init__()

@@ -7,6 +7,7 @@ from multimargin import checks
 from multimargin.losses.base import Loss, at_least_float32
 from multimargin.losses.facts import SoftMaximum
 from multimargin.losses.reductions import log_mean_exp
+from multimargin.ranges import Range, searched
 
 
 class BilateralRowLoss(Loss):
@@ -42,6 +43,8 @@ class BilateralRowLoss(Loss):
         >>> print(f"{BilateralRowLoss(0.5, 0.25)(torch.tensor([0.8]), torch.tensor([[0.3, -0.2]])).item():.6f}")
         -1.283110
     """
+
+    ranges = searched(pos_temperature=Range(0.03, 1.0, log=True), neg_temperature=Range(0.03, 1.0, log=True))
 
     def __init__(self, pos_temperature: float = 0.1, neg_temperature: float = 0.1):
         super().__init__()
@@ -102,6 +105,8 @@ class ReweightedSoftmaxLoss(Loss):
         >>> print(f"{loss(torch.tensor([0.8]), torch.tensor([[0.3, -0.2]])).item():.6f}")
         -1.159771
     """
+
+    ranges = searched(temperature=Range(0.03, 1.0, log=True), neg_weight=Range(0.5, 2.0))
 
     def __init__(self, temperature: float = 0.1, *, neg_weight: float = 1.1):
         super().__init__()

@@ -10,6 +10,7 @@ from multimargin import checks
 from multimargin.losses.base import Loss, at_least_float32, mean_over_negatives
 from multimargin.losses.facts import PairwiseLogistic, SoftMaximum
 from multimargin.losses.reductions import log_mean_exp
+from multimargin.ranges import Range, searched
 
 
 class BPRLoss(Loss):
@@ -91,6 +92,8 @@ class KPairBPRLoss(Loss):
         >>> print(f"{KPairBPRLoss(neg_weight=2.0)(torch.tensor([2.0]), torch.tensor([[2.0, 0.0]])).item():.6f}")
         0.758624
     """
+
+    ranges = searched(neg_weight=Range(0.1, 100.0, log=True))
 
     def __init__(self, *, neg_weight: float = 1.0):
         super().__init__()

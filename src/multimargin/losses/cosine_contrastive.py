@@ -6,6 +6,7 @@ from torch import Tensor
 from multimargin import checks
 from multimargin.losses.base import Loss, at_least_float32, mean_over_negatives
 from multimargin.losses.facts import Hinges
+from multimargin.ranges import Range, searched
 
 
 class CosineContrastiveLoss(Loss):
@@ -42,6 +43,8 @@ class CosineContrastiveLoss(Loss):
         >>> print(f"{value.item():.6f}")
         0.600000
     """
+
+    ranges = searched(margin=Range(0.0, 1.0), neg_weight=Range(1.0, 3000.0, log=True))
 
     def __init__(self, margin: float = 0.9, *, pos_weight: float = 1.0, neg_weight: float = 150.0):
         super().__init__()

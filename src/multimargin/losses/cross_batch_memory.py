@@ -6,6 +6,7 @@ from torch import Tensor
 
 from multimargin import checks
 from multimargin.losses.base import Loss, at_least_float32, handed, mean_over_negatives
+from multimargin.ranges import Range, searched
 
 
 class CrossBatchMemoryLoss(Loss):
@@ -58,6 +59,9 @@ class CrossBatchMemoryLoss(Loss):
     needs = frozenset({"positives", "companion_scores"})
     memory: Tensor
     cursor: Tensor
+    ranges = searched(
+        threshold=Range(0.0, 1.0), neg_weight=Range(0.5, 500.0, log=True), memory_weight=Range(0.5, 500.0, log=True)
+    )
 
     def __init__(
         self,

@@ -10,6 +10,7 @@ from torch.nn.functional import softplus
 from multimargin import checks
 from multimargin.losses.base import Loss, at_least_float32
 from multimargin.losses.reductions import log_mean_exp
+from multimargin.ranges import Range, searched
 
 
 class DebiasedContrastiveLoss(Loss):
@@ -53,6 +54,8 @@ class DebiasedContrastiveLoss(Loss):
         >>> print(f"{loss(torch.tensor([0.8]), torch.tensor([[0.3, -0.2]])).item():.6f}")
         0.290357
     """
+
+    ranges = searched(temperature=Range(0.03, 1.0, log=True), positive_prior=Range(1e-3, 0.3, log=True))
 
     def __init__(
         self,

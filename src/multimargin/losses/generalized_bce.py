@@ -7,6 +7,7 @@ from torch.nn.functional import softplus
 from multimargin import checks
 from multimargin.losses.base import Loss, at_least_float32, mean_over_negatives
 from multimargin.losses.facts import Logistic
+from multimargin.ranges import Range, searched
 
 
 class GeneralizedBCELoss(Loss):
@@ -49,6 +50,7 @@ class GeneralizedBCELoss(Loss):
     """
 
     similarity = "dot"
+    ranges = searched(calibration=Range(0.0, 0.99))
 
     def __init__(self, calibration: float = 0.75, *, sampling_rate: float = 0.0, neg_weight: float = 10.0):
         super().__init__()

@@ -11,6 +11,7 @@ from multimargin import checks
 from multimargin.losses.base import Loss, at_least_float32, handed
 from multimargin.losses.facts import Statistics
 from multimargin.losses.reductions import log_mean_exp, log_mean_exp_by_group
+from multimargin.ranges import Range, searched
 
 
 class GlobalContrastiveLoss(Loss):
@@ -53,6 +54,7 @@ class GlobalContrastiveLoss(Loss):
 
     needs = frozenset({"users"})
     breaks = frozenset({"gradient"})
+    ranges = searched(temperature=Range(0.03, 1.0, log=True), rate=Range(0.3, 1.0))
 
     def __init__(self, temperature: float = 0.1, *, rate: float = 0.9):
         super().__init__()

@@ -10,6 +10,7 @@ from multimargin.losses.base import Loss, at_least_float32, handed
 from multimargin.losses.facts import Statistics
 from multimargin.losses.global_contrastive import RememberedDenominators
 from multimargin.losses.thresholds import TopThreshold
+from multimargin.ranges import Range, searched
 
 
 class GlobalTopKLoss(Loss):
@@ -54,6 +55,7 @@ class GlobalTopKLoss(Loss):
 
     needs = frozenset({"users", "tables"})
     breaks = frozenset({"monotone", "gradient"})
+    ranges = searched(temperature=Range(0.03, 1.0, log=True), weight_temperature=Range(0.1, 3.0, log=True))
 
     def __init__(
         self,

@@ -10,6 +10,7 @@ from multimargin import checks
 from multimargin.losses.base import Loss, at_least_float32, handed, mean_over_negatives
 from multimargin.losses.facts import Statistics
 from multimargin.losses.neighbours import item_neighbours
+from multimargin.ranges import Range, searched
 
 
 class GraphConstraintLoss(Loss):
@@ -66,6 +67,7 @@ class GraphConstraintLoss(Loss):
     item_factor: Tensor
     neighbours: Tensor
     likeness: Tensor
+    ranges = searched(neg_weight=Range(10.0, 3000.0, log=True), neighbour_weight=Range(1e-5, 1.0, log=True))
 
     def __init__(
         self,

@@ -9,6 +9,7 @@ from multimargin import checks
 from multimargin.losses.base import Loss, at_least_float32
 from multimargin.losses.debiased_contrastive import debiased_softmax
 from multimargin.losses.reductions import log_mean_exp
+from multimargin.ranges import Range, searched
 
 
 class HardContrastiveLoss(Loss):
@@ -51,6 +52,9 @@ class HardContrastiveLoss(Loss):
     """
 
     breaks = frozenset({"monotone"})
+    ranges = searched(
+        temperature=Range(0.03, 1.0, log=True), hardness=Range(0.0, 2.0), positive_prior=Range(1e-3, 0.3, log=True)
+    )
 
     def __init__(
         self,

@@ -8,6 +8,7 @@ from torch import Tensor
 from multimargin import checks
 from multimargin.losses.base import Loss, at_least_float32, mean_over_negatives
 from multimargin.losses.facts import Squares
+from multimargin.ranges import Range, searched
 
 
 class MeanSquaredErrorLoss(Loss):
@@ -45,6 +46,7 @@ class MeanSquaredErrorLoss(Loss):
     """
 
     breaks: ClassVar[frozenset[str]] = frozenset({"monotone"})
+    ranges = searched(neg_weight=Range(0.1, 1000.0, log=True))
 
     def __init__(self, *, pos_weight: float = 1.0, neg_weight: float = 1.0):
         super().__init__()

@@ -10,6 +10,7 @@ from torch import Tensor
 from multimargin import checks
 from multimargin.losses.base import Loss, at_least_float32, mean_over_negatives
 from multimargin.losses.facts import Hinges
+from multimargin.ranges import Increasing, Range, Shares, searched
 
 
 class MultiMarginLoss(Loss):
@@ -54,6 +55,7 @@ class MultiMarginLoss(Loss):
 
     margins: Tensor
     margin_weights: Tensor
+    ranges = searched(margins=Increasing(0.0, 1.0), margin_weights=Shares(), neg_weight=Range(1.0, 3000.0, log=True))
 
     def __init__(
         self,

@@ -9,6 +9,7 @@ from torch import Tensor
 from multimargin import checks
 from multimargin.losses.base import Loss, at_least_float32, mean_over_negatives
 from multimargin.losses.multi_margin import margin_tensors, margins_shown, multi_margin_hinge
+from multimargin.ranges import Increasing, Range, Shares, searched
 
 
 class MultiMarginActiveLoss(Loss):
@@ -53,6 +54,7 @@ class MultiMarginActiveLoss(Loss):
     margins: Tensor
     margin_weights: Tensor
     _counted: Tensor
+    ranges = searched(margins=Increasing(0.0, 1.0), margin_weights=Shares(), neg_weight=Range(0.1, 300.0, log=True))
 
     def __init__(
         self,

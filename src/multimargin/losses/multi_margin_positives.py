@@ -8,6 +8,7 @@ from torch import Tensor
 from multimargin import checks
 from multimargin.losses.base import Loss, at_least_float32, mean_over_negatives
 from multimargin.losses.multi_margin import margin_tensors, margins_shown, multi_margin_hinge
+from multimargin.ranges import Increasing, Range, Shares, searched
 
 
 class MultiMarginPositivesLoss(Loss):
@@ -48,6 +49,7 @@ class MultiMarginPositivesLoss(Loss):
 
     margins: Tensor
     margin_weights: Tensor
+    ranges = searched(margins=Increasing(0.0, 1.0), margin_weights=Shares(), neg_weight=Range(1.0, 3000.0, log=True))
 
     def __init__(
         self,

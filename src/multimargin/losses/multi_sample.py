@@ -10,6 +10,7 @@ from torch.nn.functional import softplus
 from multimargin import checks
 from multimargin.losses.base import Loss, at_least_float32, handed
 from multimargin.losses.reductions import log_mean_exp
+from multimargin.ranges import Range, searched
 
 
 class MultiSampleContrastiveLoss(Loss):
@@ -54,6 +55,7 @@ class MultiSampleContrastiveLoss(Loss):
     """
 
     breaks = frozenset({"monotone"})
+    ranges = searched(temperature=Range(0.03, 1.0, log=True), pull=Range(0.2, 0.8))
 
     def __init__(
         self, temperature: float = 0.2, *, pull: float = 0.45, n_positives: int = 15, neg_weight: float = 100.0

@@ -7,6 +7,7 @@ from torch.nn.functional import normalize
 
 from multimargin import checks
 from multimargin.losses.base import Loss, at_least_float32, handed
+from multimargin.ranges import Range, searched
 
 _LEAST = 1e-6  # of a sine, of a squared distance: below it an arc is a point, two points are one
 
@@ -51,6 +52,7 @@ class OptimalNegativesLoss(Loss):
     """
 
     needs = frozenset({"user_vectors", "positive_vectors", "negative_vectors"})
+    ranges = searched(margin=Range(0.0, 1.0))
 
     def __init__(self, margin: float = 0.1):
         super().__init__()

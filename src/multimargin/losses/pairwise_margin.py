@@ -5,6 +5,7 @@ from torch import Tensor
 
 from multimargin import checks
 from multimargin.losses.base import Loss, at_least_float32, mean_over_negatives
+from multimargin.ranges import Range, searched
 
 
 class PairwiseMarginLoss(Loss):
@@ -37,6 +38,8 @@ class PairwiseMarginLoss(Loss):
         >>> print(f"{PairwiseMarginLoss(1.0)(torch.tensor([0.8]), torch.tensor([[0.3, -0.4]])).item():.6f}")
         0.250000
     """
+
+    ranges = searched(margin=Range(0.05, 2.0))
 
     def __init__(self, margin: float = 1.0):
         super().__init__()

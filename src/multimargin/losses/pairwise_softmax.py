@@ -10,6 +10,7 @@ from torch.nn.functional import logsigmoid
 from multimargin import checks
 from multimargin.losses.base import Loss, at_least_float32
 from multimargin.losses.reductions import log_mean_exp
+from multimargin.ranges import Choice, Range, searched
 
 ACTIVATIONS = ("tanh", "atan", "relu")
 _LEAST = 1e-6  # of an activation, whose logarithm is taken: below it a pair has no gradient
@@ -53,6 +54,8 @@ class PairwiseSoftmaxLoss(Loss):
         >>> print(f"{PairwiseSoftmaxLoss('relu', 0.5)(torch.tensor([0.8]), torch.tensor([[0.2, -0.2]])).item():.6f}")
         -0.994252
     """
+
+    ranges = searched(activation=Choice(ACTIVATIONS), temperature=Range(0.01, 0.5, log=True))
 
     def __init__(self, activation: str = "relu", temperature: float = 0.05, *, scale: float = 2.0):
         super().__init__()

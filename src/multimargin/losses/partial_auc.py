@@ -7,6 +7,7 @@ from torch.nn.functional import softplus
 
 from multimargin import checks
 from multimargin.losses.base import Loss, ascend, at_least_float32, mean_over_negatives
+from multimargin.ranges import Range, searched
 
 _KAPPA = 5.0  # sharpness of the softplus that stands for the hinge of an average of the largest
 
@@ -53,6 +54,7 @@ class PartialAUCLoss(Loss):
     """
 
     similarity = "dot"
+    ranges = searched(positive_share=Range(0.1, 0.9), negative_share=Range(0.01, 0.9, log=True))
 
     def __init__(self, positive_share: float = 0.7, negative_share: float = 0.1):
         super().__init__()

@@ -9,6 +9,7 @@ from torch.nn.functional import softplus
 from multimargin import checks
 from multimargin.losses.base import Loss, at_least_float32, mean_over_negatives
 from multimargin.losses.facts import Logistic
+from multimargin.ranges import Range, searched
 
 
 class SigmoidCrossEntropyLoss(Loss):
@@ -49,6 +50,7 @@ class SigmoidCrossEntropyLoss(Loss):
     """
 
     similarity: ClassVar[str] = "dot"
+    ranges = searched(temperature=Range(0.05, 2.0, log=True), neg_weight=Range(0.1, 100.0, log=True))
 
     def __init__(self, temperature: float = 1.0, *, pos_weight: float = 1.0, neg_weight: float = 1.0):
         super().__init__()

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from multimargin import checks
 from multimargin.losses.base import Loss, at_least_float32
+from multimargin.ranges import Range, searched
 
 
 class SimCELoss(Loss):
@@ -40,6 +41,8 @@ class SimCELoss(Loss):
         >>> print(f"{SimCELoss(1.0)(torch.tensor([0.8]), torch.tensor([[0.3, -0.4]])).item():.6f}")
         0.500000
     """
+
+    ranges = searched(margin=Range(0.1, 10.0, log=True))
 
     def __init__(self, margin: float = 5.0):
         super().__init__()

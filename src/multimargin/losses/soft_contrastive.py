@@ -15,6 +15,7 @@ from multimargin import checks
 from multimargin.losses.base import Loss, at_least_float32, handed
 from multimargin.losses.facts import Statistics
 from multimargin.losses.indexed_products import indexed_products
+from multimargin.ranges import Range, searched
 
 _RANK = 32  # of the factorisation that stands in for item vectors
 
@@ -68,6 +69,7 @@ class SoftContrastiveLoss(Loss):
     needs = frozenset({"positives", "negatives"})
     breaks = frozenset({"negatives"})
     vectors: Tensor
+    ranges = searched(temperature=Range(0.05, 2.0, log=True), softness=Range(0.0, 2.0))
 
     def __init__(
         self,

@@ -10,6 +10,7 @@ from multimargin import checks
 from multimargin.losses.base import Loss, at_least_float32
 from multimargin.losses.facts import SoftMaximum
 from multimargin.losses.reductions import log_mean_exp
+from multimargin.ranges import Range, searched
 
 
 class SampledSoftmaxLoss(Loss):
@@ -50,12 +51,12 @@ class SampledSoftmaxLoss(Loss):
         a constant in log q matters, and the positive, which is not drawn, is left as it is.
     Example:
         >>> import torch
-        >>> loss = SampledSoftmaxLoss(0.5, neg_weight=2.0)
-        >>> print(f"{loss(torch.tensor([0.8]), torch.tensor([[0.3, -0.2]])).item():.6f}")
+        >>> print(f"{SampledSoftmaxLoss(0.5, neg_weight=2.0)(torch.tensor([0.8]), torch.tensor([[0.3, -0.2]])):.6f}")
         0.407606
     """
 
     needs = frozenset({"log_q"})
+    ranges = searched(temperature=Range(0.03, 1.0, log=True))
 
     def __init__(self, temperature: float = 0.1, *, neg_weight: float = 100.0, correct_log_q: bool = True):
         super().__init__()
@@ -73,8 +74,7 @@ class SampledSoftmaxLoss(Loss):
     ) -> Float[Tensor, ""]:
         """Return the mean loss; arguments as in ``Loss.forward``."""
         behind = (at_least_float32(neg_scores) - at_least_float32(pos_scores)[:, None]) / self.temperature  # (B, N)
-        log_q = log_q if self.correct_log_q else None
-        share = log_mean_exp(behind, mask, log_q=log_q, empty=-math.inf)  # (B,)
+        share = log_mean_exp(behind, mask, log_q=log_q if self.correct_log_q else None, empty=-math.inf)  # (B,)
         return softplus(share + math.log(self.neg_weight)).mean()
 
     def rows(self) -> SoftMaximum:
@@ -121,6 +121,7 @@ class DecoupledSoftmaxLoss(Loss):
     """
 
     needs = frozenset({"log_q"})
+    ranges = searched(temperature=Range(0.03, 1.0, log=True))
 
     def __init__(self, temperature: float = 0.1, *, correct_log_q: bool = True):
         super().__init__()
@@ -136,8 +137,8 @@ class DecoupledSoftmaxLoss(Loss):
         mask: Bool[Tensor, "B N"] | None = None,
     ) -> Float[Tensor, ""]:
         """Return the mean loss; arguments as in ``Loss.forward``."""
-        log_q = log_q if self.correct_log_q else None
-        push = log_mean_exp(at_least_float32(neg_scores) / self.temperature, mask, log_q=log_q, empty=0.0)  # (B,)
+        logits, log_q = at_least_float32(neg_scores) / self.temperature, log_q if self.correct_log_q else None
+        push = log_mean_exp(logits, mask, log_q=log_q, empty=0.0)  # (B,)
         return (push - at_least_float32(pos_scores) / self.temperature).mean()
 
     def rows(self) -> SoftMaximum:

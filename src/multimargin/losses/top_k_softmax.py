@@ -12,6 +12,7 @@ from multimargin.losses.base import Loss, at_least_float32, handed
 from multimargin.losses.facts import Statistics
 from multimargin.losses.reductions import log_mean_exp
 from multimargin.losses.thresholds import TopThreshold
+from multimargin.ranges import Range, searched
 
 
 class TopKSoftmaxLoss(Loss):
@@ -60,6 +61,7 @@ class TopKSoftmaxLoss(Loss):
 
     needs = frozenset({"users", "tables"})
     breaks = frozenset({"monotone"})
+    ranges = searched(temperature=Range(0.03, 1.0, log=True), weight_temperature=Range(0.1, 3.0, log=True))
 
     def __init__(
         self,

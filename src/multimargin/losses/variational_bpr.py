@@ -10,6 +10,7 @@ from multimargin import checks
 from multimargin.losses.base import Loss, at_least_float32, handed
 from multimargin.losses.facts import Statistics
 from multimargin.losses.posteriors import Posteriors
+from multimargin.ranges import Range, searched
 
 
 class VariationalBPRLoss(Loss):
@@ -57,6 +58,9 @@ class VariationalBPRLoss(Loss):
     """
 
     breaks = frozenset({"monotone", "gradient"})
+    ranges = searched(
+        pos_scale=Range(0.5, 50.0, log=True), neg_scale=Range(0.5, 50.0, log=True), neg_hardness=Range(0.0, 2.0)
+    )
 
     def __init__(
         self,

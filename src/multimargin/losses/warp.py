@@ -8,6 +8,7 @@ from torch import Tensor
 from multimargin import checks
 from multimargin.losses.base import Loss, at_least_float32, mean_over_negatives
 from multimargin.losses.facts import Statistics
+from multimargin.ranges import Range, searched
 
 
 class WARPLoss(Loss):
@@ -50,6 +51,7 @@ class WARPLoss(Loss):
 
     breaks = frozenset({"monotone"})
     n_items: Tensor
+    ranges = searched(margin=Range(0.05, 2.0))
 
     def __init__(self, margin: float = 1.0):
         super().__init__()

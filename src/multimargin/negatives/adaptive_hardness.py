@@ -7,6 +7,7 @@ from multimargin import checks
 from multimargin.data.interactions import Interactions
 from multimargin.negatives.base import Negatives, NegativeSampler, Scorer
 from multimargin.negatives.candidates import candidate_law, law_of_ranks, required, score_all, scored_candidates
+from multimargin.ranges import Range, searched
 from multimargin.rng import CounterRng
 
 _LEAST = 1e-6  # what the power is taken of is never below it
@@ -54,6 +55,7 @@ class AdaptiveHardnessNegatives(NegativeSampler):
     """
 
     needs = frozenset({"scores"})
+    ranges = searched(alpha=Range(0.1, 2.0), beta=Range(0.01, 1.0, log=True))
 
     def __init__(
         self,

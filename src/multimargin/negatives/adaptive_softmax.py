@@ -7,6 +7,7 @@ from multimargin import checks
 from multimargin.data.interactions import Interactions
 from multimargin.negatives.base import Negatives, NegativeSampler, Scorer
 from multimargin.negatives.candidates import candidate_law, pick, required, score_all, scored_candidates, softmax
+from multimargin.ranges import Range, searched
 from multimargin.rng import CounterRng
 
 
@@ -52,6 +53,7 @@ class AdaptiveSoftmaxNegatives(NegativeSampler):
 
     needs = frozenset({"scores"})
     law_is_limit = True
+    ranges = searched(rho=Range(0.05, 20.0, log=True))
 
     def __init__(self, rho: float = 1.0, pool_size: int = 200, *, law: NegativeSampler | None = None):
         self.rho = checks.positive("rho", rho)

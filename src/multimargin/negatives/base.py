@@ -3,12 +3,13 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from multimargin.data.interactions import Interactions
+from multimargin.ranges import AnyRange, searched
 from multimargin.rng import CounterRng
 
 NEEDS = frozenset({"scores", "tables"})
@@ -69,6 +70,7 @@ class NegativeSampler(ABC):
         blends: negatives are mixes (``Negatives.blend``), so that there are no indices of theirs.
         remembers: what was drawn before plays a part; ``state`` holds it.
         law_is_limit: draws come from a pool, and ``probabilities`` is what their law tends to as the pool grows.
+        ranges: which parameters of the constructor a search varies, and where.
     """
 
     needs: frozenset[str] = frozenset()
@@ -78,6 +80,7 @@ class NegativeSampler(ABC):
     blends: bool = False
     remembers: bool = False
     law_is_limit: bool = False
+    ranges: ClassVar[Mapping[str, AnyRange]] = searched()
 
     @abstractmethod
     def build(self, train: Interactions) -> None:

@@ -13,6 +13,7 @@ from multimargin.negatives.clusters import ItemClusters
 from multimargin.negatives.seen import has_seen
 from multimargin.negatives.uniform import UniformNegatives
 from multimargin.negatives.vectors import read_vectors
+from multimargin.ranges import Range, searched
 from multimargin.rng import CounterRng
 
 
@@ -62,6 +63,7 @@ class ClusteredNegatives(NegativeSampler):
     """
 
     needs = frozenset({"tables"})
+    ranges = searched(hard=Range(0.0, 1.0), temperature=Range(0.05, 5.0, log=True))
 
     def __init__(
         self,

@@ -7,6 +7,7 @@ from multimargin import checks
 from multimargin.data.interactions import Interactions
 from multimargin.negatives.base import Negatives, NegativeSampler, Scorer
 from multimargin.negatives.candidates import candidate_law, law_of_ranks, score_all, scored_candidates
+from multimargin.ranges import Range, searched
 from multimargin.rng import CounterRng
 
 
@@ -55,6 +56,7 @@ class DynamicNegatives(NegativeSampler):
     """
 
     needs = frozenset({"scores"})
+    ranges = searched(pool_size=Range(4, 256, log=True))
 
     def __init__(self, pool_size: int = 32, top: int = 1, *, law: NegativeSampler | None = None):
         self.pool_size = checks.positive_int("pool_size", pool_size)

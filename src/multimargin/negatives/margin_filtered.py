@@ -7,6 +7,7 @@ from multimargin import checks
 from multimargin.negatives.base import NegativeSampler, Scorer
 from multimargin.negatives.candidates import required, score_all
 from multimargin.negatives.filtered import FilteredNegatives
+from multimargin.ranges import Range, searched
 
 
 class MarginFilteredNegatives(FilteredNegatives):
@@ -48,6 +49,8 @@ class MarginFilteredNegatives(FilteredNegatives):
         >>> drawn.index.tolist(), drawn.mask.tolist()
         ([[1, 0, 3, 1, 1]], [[True, True, False, True, True]])
     """
+
+    ranges = searched(margin=Range(-0.5, 0.5))
 
     def __init__(self, margin: float = 0.0, *, law: NegativeSampler | None = None):
         super().__init__(law)

@@ -9,6 +9,7 @@ from multimargin.errors import ArgumentError
 from multimargin.kernels.weighted_draws import WeightedItems, weighted_draws, weighted_items
 from multimargin.negatives.base import Negatives, NegativeSampler
 from multimargin.negatives.seen import has_seen, nothing_left, require_users
+from multimargin.ranges import Range, searched
 from multimargin.rng import CounterRng
 
 
@@ -50,6 +51,8 @@ class PopularityNegatives(NegativeSampler):
         >>> drawn.index[0].tolist(), np.exp(drawn.log_q[0, :2]).round(2).tolist()
         ([1, 0, 1, 1, 1, 0], [0.75, 0.25])
     """
+
+    ranges = searched(beta=Range(0.0, 1.0))
 
     def __init__(self, beta: float = 0.75, *, exclude_seen: bool = False):
         self.beta = checks.not_negative("beta", beta)

@@ -8,6 +8,7 @@ from multimargin.data.interactions import Interactions
 from multimargin.negatives.base import Blend, Negatives, NegativeSampler, Scorer
 from multimargin.negatives.candidates import uniforms
 from multimargin.negatives.dynamic import DynamicNegatives
+from multimargin.ranges import Range, searched
 from multimargin.rng import CounterRng
 
 
@@ -53,6 +54,7 @@ class PositiveMixNegatives(NegativeSampler):
 
     needs = frozenset({"scores"})
     blends = True
+    ranges = searched(pool_size=Range(4, 128, log=True))
 
     def __init__(self, pool_size: int = 32, *, low: float = 0.0, high: float = 1.0, law: NegativeSampler | None = None):
         self._hard = DynamicNegatives(pool_size, law=law)

@@ -7,6 +7,7 @@ from multimargin import checks
 from multimargin.data.interactions import Interactions
 from multimargin.negatives.base import Negatives, NegativeSampler, Scorer
 from multimargin.negatives.candidates import candidate_law, pick, score_all, scored_candidates, softmax
+from multimargin.ranges import Range, searched
 from multimargin.rng import CounterRng
 
 
@@ -55,6 +56,7 @@ class PreferenceNegatives(NegativeSampler):
 
     needs = frozenset({"scores"})
     law_is_limit = True
+    ranges = searched(temperature=Range(0.01, 1.0, log=True))
 
     def __init__(
         self, temperature: float = 0.1, pool_size: int = 100, *, law: NegativeSampler | None = None, warm_up: int = 0

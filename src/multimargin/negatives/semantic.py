@@ -14,6 +14,7 @@ from multimargin.negatives.candidates import draw_by_weight, softmax, uniforms
 from multimargin.negatives.seen import has_seen
 from multimargin.negatives.uniform import UniformNegatives
 from multimargin.negatives.vectors import neighbours, read_vectors
+from multimargin.ranges import Range, searched
 from multimargin.rng import CounterRng
 
 
@@ -70,6 +71,8 @@ class SemanticNegatives(NegativeSampler):
         >>> sampler.probabilities(np.array([0]), positives=np.array([0])).round(3).tolist()
         [[0.0, 0.4, 0.35, 0.125, 0.125]]
     """
+
+    ranges = searched(hard=Range(0.0, 1.0), temperature=Range(0.02, 1.0, log=True))
 
     def __init__(
         self,

@@ -224,6 +224,7 @@ def fit_recipe(
     resume: bool = False,
     start: str | Path | None = None,
     threads: int | None = None,
+    test: bool = True,
     progress: bool = True,
 ) -> Fitted:
     """Run a recipe into a run folder.
@@ -235,6 +236,7 @@ def fit_recipe(
         resume: continue the run that is in the folder.
         start: folder of a run or model to go on from, see ``fit``; repeat it with ``resume``.
         threads: threads to use; None: all usable cores. Results do not depend on it.
+        test: measure the final numbers on the test data; false: it is not looked at.
         progress: draw a progress bar on stderr.
 
     Raises:
@@ -249,6 +251,7 @@ def fit_recipe(
     objects = recipe.build()
     recipe = with_data(recipe, data)
     parts = split_data(recipe, objects.split, read_data(recipe))
+    parts = parts if test else replace(parts, test=None)
     from_model = None if start is None else Start.of(start)
     if from_model is not None:
         parts = _going_on(parts, from_model)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from multimargin.encoders import Encoder
     from multimargin.losses.base import Loss
     from multimargin.negatives.base import NegativeSampler
+    from multimargin.ranges import AnyRange
     from multimargin.train.loop import Trainer
 
 FOLDER = Path(__file__).parent
@@ -117,6 +118,19 @@ class Recipe:
         """Build the split alone."""
         made: SplitStrategy = _construct("split", self.values["split"])
         return made
+
+    def ranges(self) -> "dict[str, AnyRange]":
+        """Return what its classes declare worth searching, by key: "learning_rate", "loss.margin"."""
+        found: dict[str, AnyRange] = {}
+        if self.is_trained:
+            from multimargin.train.loop import Trainer
+
+            found |= Trainer.ranges
+        for axis in ("loss", "negatives", "encoder"):
+            if self.values[axis] is not None:
+                declared = _class_of(axis, self.values[axis]["name"]).ranges
+                found |= {f"{axis}.{key}": each for key, each in declared.items()}
+        return found
 
     def build(self) -> Objects:
         """Build every object the recipe names.

@@ -20,6 +20,7 @@ from multimargin.losses.base import Loss
 from multimargin.losses.facts import Statistics
 from multimargin.negatives.base import NegativeSampler
 from multimargin.optim import LazyAdam
+from multimargin.ranges import Range, searched
 from multimargin.rng import CounterRng, Streams
 from multimargin.train import checkpoint, needs
 from multimargin.train.batches import Batches
@@ -94,6 +95,8 @@ class Trainer:
         ArgumentError: an argument breaks its rule.
         DeviceError: the device asked for is not there.
     """
+
+    ranges = searched(learning_rate=Range(5e-5, 2e-2, log=True), weight_decay=Range(1e-10, 1e-3, log=True))
 
     def __init__(
         self,

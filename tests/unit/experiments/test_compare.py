@@ -12,6 +12,7 @@ from toy import TINY, write_events
 import multimargin as mm
 from multimargin.experiments import compare as module
 from multimargin.experiments.compare import compare
+from multimargin.experiments.methods import settle_methods
 from multimargin.experiments.results import gather
 from multimargin.experiments.significance import compare_pair, holm, interval
 from multimargin.experiments.tables import p_value, pipe_table
@@ -29,7 +30,7 @@ def events(tmp_path):
 class TestWhatIsHeldAlike:
     def settled(self, recipes, data, metric=None, overrides=(), vary=None):
         return [
-            each.recipe.values for each in module._methods(recipes, data, "honest", metric, list(overrides), vary or {})
+            each.recipe.values for each in settle_methods(recipes, data, "honest", metric, list(overrides), vary or {})
         ]
 
     def test_split_metric_and_cut_offs_are_one_for_all(self, events):
