@@ -79,9 +79,8 @@ class Study:
         if not self.records or self.records[-1]["state"] != "running":
             number = len(self.records)
             drawn = dict(self._ask(number, None if number else self.space.start()).params)
-            self.records.append(
-                {"trial": number, "state": "running", "values": self.space.values(drawn), "drawn": drawn}
-            )
+            values = self.space.values(drawn) if number else self.space.first_values(drawn)
+            self.records.append({"trial": number, "state": "running", "values": values, "drawn": drawn})
             self._file(number).parent.mkdir(parents=True, exist_ok=True)
             write_json(self._file(number), self.records[-1])
         record = self.records[-1]

@@ -293,11 +293,14 @@ class TestTrials:
         assert found.best["mf-ccl"].values["learning_rate"] <= 2e-3
         assert f"10 ({row['failed']} failed)" in str(found)
 
-    def test_a_study_waits_for_its_trial(self, tmp_path, events):
-        (method,) = settle_methods(["mf-ccl"], events, "honest", None, LONG, {})
+    def test_the_first_is_the_recipe_and_a_study_waits_for_it(self, tmp_path, events):
+        changes = [*LONG, "learning_rate=0.00123456789"]
+        (method,) = settle_methods(["mf-ccl"], events, "honest", None, changes, {})
         study = Study(Space.of(method.recipe, {}, ()), tmp_path / "mf-ccl", 2)
         study.load()
-        assert study.next_job().name == "mf-ccl/trials/0000"
+        job = study.next_job()
+        assert (job.name, job.test) == ("mf-ccl/trials/0000", False)
+        assert job.recipe.values == method.recipe.values
         assert study.next_job() is None
         assert not study.is_done
 
