@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from multimargin.evaluate import Evaluation, Evaluator, evaluate
     from multimargin.experiments.compare import compare
     from multimargin.experiments.findings import Search
+    from multimargin.experiments.reproduce import reproduce
+    from multimargin.experiments.reproduction import Reproduction
     from multimargin.experiments.results import Comparison
     from multimargin.experiments.search import search
     from multimargin.kernels.sampled_scores import sampled_scores
@@ -191,6 +193,7 @@ __all__ = [
     "Recipe",
     "RecipeError",
     "Recommender",
+    "Reproduction",
     "ReduceOnPlateau",
     "ReweightedSoftmaxLoss",
     "SASRec",
@@ -225,6 +228,7 @@ __all__ = [
     "load",
     "make_synthetic",
     "read_parts",
+    "reproduce",
     "sampled_scores",
     "search",
 ]
@@ -237,6 +241,8 @@ _HOMES = {
     "evaluate": ["Evaluation", "Evaluator", "evaluate"],
     "experiments.compare": ["compare"],
     "experiments.findings": ["Search"],
+    "experiments.reproduce": ["reproduce"],
+    "experiments.reproduction": ["Reproduction"],
     "experiments.results": ["Comparison"],
     "experiments.search": ["search"],
     "kernels.sampled_scores": ["sampled_scores"],

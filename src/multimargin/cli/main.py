@@ -8,7 +8,20 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from multimargin.cli import compare, data, demo, evaluate, export, fit, listing, output, recommend, search, similar
+from multimargin.cli import (
+    compare,
+    data,
+    demo,
+    evaluate,
+    export,
+    fit,
+    listing,
+    output,
+    recommend,
+    reproduce,
+    search,
+    similar,
+)
 from multimargin.errors import MultiMarginError
 
 _BAD_INPUT = 2
@@ -27,6 +40,7 @@ app.add_typer(data.app, name="data")
 app.command("fit")(fit.fit)
 app.command("compare")(compare.compare)
 app.command("search")(search.search)
+app.command("reproduce")(reproduce.reproduce)
 app.command("evaluate")(evaluate.evaluate)
 app.command("recommend")(recommend.recommend)
 app.command("similar")(similar.similar)
