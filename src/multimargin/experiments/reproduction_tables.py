@@ -70,6 +70,7 @@ def _by_negatives(reproduction: "Reproduction", data: str, protocol: str) -> lis
         row
         for row in reproduction.results.to_dicts()
         if (row["data"], row["protocol"], row["metric"]) == (data, protocol, "Recall@20")
+        and row["loss"] in LOSSES
         and row["n_negatives"].isdigit()
     ]
     gains = reproduction.gains.to_dicts()
