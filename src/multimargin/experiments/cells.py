@@ -15,9 +15,9 @@ from multimargin.experiments.published import published
 from multimargin.recipes.recipe import FOLDER, Recipe, recipe_names
 
 DATA = ("gowalla", "yelp2018")
-ENCODERS = ("mf", "simplex", "lightgcn")
-NEGATIVES = (10, 50, 100, 200, 400, 800)
-LOSSES = ("mse", "pairwise-logistic", "pairwise-margin", "sigmoid-ce", "softmax-ce", "ccl", "bsl", "mml")
+GRID_ENCODERS = ("mf", "simplex", "lightgcn")
+GRID_NEGATIVES = (10, 50, 100, 200, 400, 800)
+GRID_LOSSES = ("mse", "pairwise-logistic", "pairwise-margin", "sigmoid-ce", "softmax-ce", "ccl", "bsl", "mml")
 
 _SIMPLEX = {"gowalla": "gowalla-simplex-ccl-2000", "yelp2018": "yelp2018-simplex-ccl-1000"}
 _MML_SETTINGS = (
@@ -103,10 +103,16 @@ def tables() -> dict[str, Table]:
     """Return every table there is, by name."""
     made = (
         Table("mml-negatives", "MML against CCL at each number of negatives, MF", _grid(("mf",), ("ccl", "mml"))),
-        Table("mml-losses", "eight losses at each number of negatives, MF", _grid(("mf",), LOSSES)),
-        Table("mml-encoders", "eight losses with MF, SimpleX and LightGCN at N = 100", _grid(ENCODERS, LOSSES, (100,))),
+        Table("mml-losses", "eight losses at each number of negatives, MF", _grid(("mf",), GRID_LOSSES)),
         Table(
-            "mml-grid", "the whole grid of MML's paper: three encoders, eight losses, six N", _grid(ENCODERS, LOSSES)
+            "mml-encoders",
+            "eight losses with MF, SimpleX and LightGCN at N = 100",
+            _grid(GRID_ENCODERS, GRID_LOSSES, (100,)),
+        ),
+        Table(
+            "mml-grid",
+            "the whole grid of MML's paper: three encoders, eight losses, six N",
+            _grid(GRID_ENCODERS, GRID_LOSSES),
         ),
         *(
             Table(f"{data}-best", f"every recipe for {data} with a published number", _with_numbers(data))
@@ -141,7 +147,7 @@ def make_cell(name: str) -> Cell:
     return Cell(name, Recipe(name, Recipe.load(values).values), " ".join([*remarks, f"From {base}: {_comment(base)}"]))
 
 
-def _grid(encoders: Sequence[str], losses: Sequence[str], numbers: Sequence[int] = NEGATIVES) -> tuple[str, ...]:
+def _grid(encoders: Sequence[str], losses: Sequence[str], numbers: Sequence[int] = GRID_NEGATIVES) -> tuple[str, ...]:
     return tuple(
         f"{data}-{encoder}-{loss}-{n}" for data in DATA for encoder in encoders for loss in losses for n in numbers
     )

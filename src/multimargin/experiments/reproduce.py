@@ -9,6 +9,7 @@ from typing import Any
 
 from multimargin import checks
 from multimargin.data.catalogue import CATALOGUE
+from multimargin.data.splits import Split
 from multimargin.errors import CheckpointError, DataError
 from multimargin.experiments.budgets import BUDGETS, make_data, thinned, within_budget
 from multimargin.experiments.cells import Cell, choose, make_cell, tables
@@ -149,6 +150,7 @@ def _about(name: str, where: str | Path, cells: Sequence[Cell], recipes: Mapping
     for recipe in theirs:
         recipe.build()
     split = read_data(theirs[0])
+    assert isinstance(split, Split)  # every cell takes the parts as they are given
     entry = CATALOGUE[name]
     sizes = {part: len(rows) for part, rows in split.parts.items()}
     if "test" not in sizes:

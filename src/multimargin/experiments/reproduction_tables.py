@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from multimargin.experiments.budgets import BUDGETS
-from multimargin.experiments.cells import LOSSES
+from multimargin.experiments.cells import GRID_LOSSES
 from multimargin.experiments.published import published
 from multimargin.experiments.significance import LEVEL
 from multimargin.experiments.tables import p_value, pipe_table
@@ -70,7 +70,7 @@ def _by_negatives(reproduction: "Reproduction", data: str, protocol: str) -> lis
         row
         for row in reproduction.results.to_dicts()
         if (row["data"], row["protocol"], row["metric"]) == (data, protocol, "Recall@20")
-        and row["loss"] in LOSSES
+        and row["loss"] in GRID_LOSSES
         and row["n_negatives"].isdigit()
     ]
     gains = reproduction.gains.to_dicts()
@@ -79,7 +79,7 @@ def _by_negatives(reproduction: "Reproduction", data: str, protocol: str) -> lis
         mine = [row for row in rows if row["encoder"] == encoder]
         numbers = sorted({int(row["n_negatives"]) for row in mine})
         of_gains = [row for row in gains if (row["data"], row["protocol"], row["encoder"]) == (data, protocol, encoder)]
-        losses = [loss for loss in LOSSES if any(row["loss"] == loss for row in mine)]
+        losses = [loss for loss in GRID_LOSSES if any(row["loss"] == loss for row in mine)]
         if len(losses) < 2 or not (len(numbers) > 1 or of_gains):
             continue
         values = {(row["loss"], int(row["n_negatives"])): f"{row['mean']:.4f}" for row in mine}
