@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from multimargin.data.interactions import Interactions
-from multimargin.encoders.pooling import Pooling
+from multimargin.encoders.fold_in import FoldIn
 from multimargin.ranges import AnyRange, searched
 from multimargin.rng import CounterRng
 
@@ -135,7 +135,7 @@ class Encoder(nn.Module, ABC):
             return "user"
         return "item" if name in ("item_table", "history_table", "items.ids") else None
 
-    def pooling(self) -> Pooling | None:
+    def fold_in(self) -> FoldIn | None:
         """Return how a history becomes a vector, for users who were not in training; None: the mean of its items."""
         return None
 

@@ -11,6 +11,7 @@ from torch.nn.functional import embedding
 from multimargin import checks
 from multimargin.data.interactions import Interactions
 from multimargin.encoders.base import Encoder, Similarity
+from multimargin.encoders.graph_row import GraphRow
 from multimargin.encoders.graphs import Seen, batch_penalty, graph_of, normal_table
 from multimargin.kernels.propagation import checked_weights, propagate, propagate_rows
 from multimargin.ranges import Range, searched
@@ -88,6 +89,10 @@ class LightGCN(Encoder):
     def tables(self) -> tuple[Float[Tensor, "U D"], Float[Tensor, "I D"]]:
         """Send all vectors through all layers."""
         return propagate(self._graph, self.user_table, self.item_table, self.layer_weights)
+
+    def fold_in(self) -> GraphRow:
+        """Return the row of the graph that a new user has."""
+        return GraphRow.of(self._graph, self.user_table, self.item_table, self.layer_weights)
 
     def encode_batch(
         self,

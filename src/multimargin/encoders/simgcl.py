@@ -9,6 +9,7 @@ from torch.nn.functional import embedding
 from multimargin import checks
 from multimargin.data.interactions import Interactions
 from multimargin.encoders.base import Encoder, Similarity
+from multimargin.encoders.graph_row import GraphRow
 from multimargin.encoders.graphs import Seen, batch_penalty, contrast, graph_of, noise_keys, normal_table
 from multimargin.kernels.propagation import Noise, propagate, propagate_rows
 from multimargin.ranges import Range, searched
@@ -92,6 +93,10 @@ class SimGCL(Encoder):
     def tables(self) -> tuple[Float[Tensor, "U D"], Float[Tensor, "I D"]]:
         """Send all vectors through all layers, without noise."""
         return propagate(self._graph, self.user_table, self.item_table, self._weights)
+
+    def fold_in(self) -> GraphRow:
+        """Return the row of the graph that a new user has."""
+        return GraphRow.of(self._graph, self.user_table, self.item_table, self._weights)
 
     def start_step(self, rng: CounterRng) -> None:
         """Take the keys of both views' noise."""

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn.functional import embedding, embedding_bag, linear, normalize
+from torch.nn.functional import embedding, embedding_bag, linear
 
 from multimargin import checks
 from multimargin.data.interactions import Interactions
@@ -143,7 +143,7 @@ class SimpleX(Encoder):
             return {self.user_table: users, self.history_table: history}
         return {self.user_table: users, self.item_table: history}
 
-    def pooling(self) -> Pooling | None:
+    def fold_in(self) -> Pooling | None:
         """Return the pooling of a history with an own vector that stands in for a trained one."""
         if self.is_table:
             return None
@@ -151,7 +151,6 @@ class SimpleX(Encoder):
         held = self.history_table if self.own_history_table else self.item_table
         attends = self.aggregation != "mean"
         tensors = {
-            "directions": normalize(self.item_table.detach(), dim=-1, eps=1e-12),
             "held": held,
             "value": self.value,
             "key": self.key if attends else nothing,

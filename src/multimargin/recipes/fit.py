@@ -34,7 +34,7 @@ from multimargin.recipes.run import Run, environment, peak_memory_mib, write_jso
 from multimargin.recipes.start import Start
 from multimargin.recipes.untrained import build_baseline, n_numbers
 from multimargin.recommend import Recommender, choose_popularity, normalised, with_popularity
-from multimargin.recommend.pooling_scorer import PoolingScorer
+from multimargin.recommend.fold_in_scorer import FoldInScorer
 from multimargin.recommend.popularity import Tables
 from multimargin.rng import Streams
 from multimargin.train.loop import Trainer, Training
@@ -501,9 +501,9 @@ class _Serving:
         items, item_table = _with_newcomers(seen.items, item_table, new[1], unit=unit)
         seen = seen.extended(users, items)
         told = {**info, "popularity": popularity}
-        pooling = self.encoder.pooling()
-        if pooling is not None:
-            scorer = PoolingScorer(user_table, item_table, similarity, pooling=pooling, unit=unit)
+        by = self.encoder.fold_in()
+        if by is not None:
+            scorer = FoldInScorer(user_table, item_table, similarity, by=by, unit=unit)
             return Recommender.of(scorer, seen=seen, info=told)
         return Recommender(user_table, item_table, similarity=similarity, seen=seen, info=told)
 

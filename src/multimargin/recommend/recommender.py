@@ -142,7 +142,8 @@ class Recommender:
         """Return the ``k`` best items for a user who was not in training.
 
         Args:
-            history: what they touched: item ids, or a frame with a column item_id.
+            history: what they touched, the latest last where order counts (SASRec): item ids, or a frame with a column
+                item_id, and one of timestamp to be ordered by.
             k: length of the list, 1 to I.
             exclude_seen: leave out the history.
             items: ids of the only items that may be listed, or None for all.
@@ -162,10 +163,11 @@ class Recommender:
         return _frame(None, ("item_id", self.items), index, score)
 
     def fold_in(self, history: Any) -> NDArray[np.float32]:
-        """Return a vector (D,) for a user who was not in training; see ``recommend.fold_in``.
+        """Return a vector (D,) for a user who was not in training, made as its encoder would.
 
         Args:
-            history: what they touched: item ids, or a frame with a column item_id.
+            history: what they touched, the latest last where order counts (SASRec): item ids, or a frame with a column
+                item_id, and one of timestamp to be ordered by.
 
         Raises:
             UnknownIdError: an item was not in training.
@@ -258,6 +260,8 @@ class Recommender:
             frame = nw.from_native(history, eager_only=True)
             if "item_id" not in frame.columns:
                 checks.fail("history", "have a column item_id", list(frame.columns))
+            if "timestamp" in frame.columns:
+                frame = frame.sort("timestamp", "item_id")  # as histories in training are ordered
             history = frame["item_id"].to_list()
         return self._find(self.items, history)
 

@@ -2,13 +2,13 @@
 
 from multimargin.recommend.als_scorer import AlternatingScorer
 from multimargin.recommend.filter_scorer import FilterScorer
+from multimargin.recommend.fold_in_scorer import FoldInScorer
 from multimargin.recommend.history_scorer import LinearScorer
-from multimargin.recommend.pooling_scorer import PoolingScorer
 from multimargin.recommend.scorer import Scorer
 from multimargin.recommend.table_scorer import TableScorer
 
 __all__ = ["SCORERS"]
 
 SCORERS: dict[str, type[Scorer]] = {
-    each.kind: each for each in (TableScorer, LinearScorer, FilterScorer, AlternatingScorer, PoolingScorer)
+    each.kind: each for each in (TableScorer, LinearScorer, FilterScorer, AlternatingScorer, FoldInScorer)
 }

@@ -148,10 +148,11 @@ def test_a_new_user_is_pooled_as_a_known_one(small, aggregation, own_history_tab
     with torch.no_grad():
         encoder.user_table[5] = length * mean / mean.norm()  # as if training had ended there
     expected = plain_vector(encoder, 5, items.tolist())
-    pooling = replace(encoder.pooling(), length=float(length))  # what is set above moved the median
-    found = torch.from_numpy(pooling.vector(items.numpy())).double()
+    pooling = replace(encoder.fold_in(), length=float(length))  # what is set above moved the median
+    vectors = encoder.item_table.detach().float().numpy()[items.numpy()]
+    found = torch.from_numpy(pooling.vector(items.numpy(), vectors)).double()
     torch.testing.assert_close(found, expected.detach(), rtol=1e-4, atol=1e-6)
-    assert SimpleX(4, gamma=1.0).pooling() is None
+    assert SimpleX(4, gamma=1.0).fold_in() is None
 
 
 @pytest.mark.parametrize("popularity", [0.0, 0.02])
@@ -165,7 +166,8 @@ def test_a_saved_model_folds_in_as_before(tmp_path, popularity):
     assert np.array_equal(mm.load(tmp_path).fold_in([3, 5, 8]), vector)
     assert model.recommend_for([3, 5, 8], k=4).equals(mm.load(tmp_path).recommend_for([3, 5, 8], k=4))
     direction = vector / np.linalg.norm(vector)
-    wanted = encoder.pooling().vector(model.items.indices([3, 5, 8]))
+    items = model.items.indices([3, 5, 8])
+    wanted = encoder.fold_in().vector(items, model.item_table[items])
     assert np.allclose(direction, wanted / np.linalg.norm(wanted), atol=1e-6)
     assert np.linalg.norm(vector) == pytest.approx(1.0) or not popularity
     assert model.recommend_for([3], k=2, items=[4, 6])["item_id"].is_in([4, 6]).all()
