@@ -21,13 +21,13 @@ class Group:
         rows: their places, all together.
         windows: how many they are.
         longest: the size they are padded to, at the end.
-        where: (rows,) each place's place once they are padded.
+        where: (rows,) each place's place once they are padded; None: they are all of one size.
     """
 
     rows: int
     windows: int
     longest: int
-    where: Int[Tensor, " rows"]
+    where: Int[Tensor, " rows"] | None
 
 
 def grouped(sizes: NDArray[np.int64], device: torch.device) -> Collection[Group]:
@@ -36,10 +36,14 @@ def grouped(sizes: NDArray[np.int64], device: torch.device) -> Collection[Group]
     start = 0
     while start < len(sizes):
         stop = int(np.searchsorted(sizes, int(sizes[start] * 1.5) + 1, side="left"))
+        if sizes[start] < sizes[-1]:  # the longest are many, and by themselves need no padding
+            stop = min(stop, int(np.searchsorted(sizes, sizes[-1])))
         part, longest = sizes[start:stop], int(sizes[stop - 1])
-        rows = int(part.sum())
-        skipped = np.repeat(np.arange(len(part)) * longest - (np.cumsum(part) - part), part)
-        groups.append(Group(rows, len(part), longest, torch.from_numpy(skipped + np.arange(rows)).to(device)))
+        rows, where = int(part.sum()), None
+        if part[0] < longest:
+            skipped = np.repeat(np.arange(len(part)) * longest - (np.cumsum(part) - part), part)
+            where = torch.from_numpy(skipped + np.arange(rows)).to(device)
+        groups.append(Group(rows, len(part), longest, where))
         start = stop
     return groups
 
@@ -80,11 +84,13 @@ class CausalBlock(nn.Module):
         results = []
         for group, part in zip(groups, torch.split(mixed, [each.rows for each in groups]), strict=True):
             # padding stands behind all real places, so the causal mask keeps it from them
-            padded = part.new_zeros(group.windows * group.longest, mixed.shape[1]).index_copy(0, group.where, part)
+            padded = part
+            if group.where is not None:
+                padded = part.new_zeros(group.windows * group.longest, mixed.shape[1]).index_copy(0, group.where, part)
             q, k, v = padded.view(group.windows, group.longest, 3, self.n_heads, -1).permute(2, 0, 3, 1, 4)
             found = scaled_dot_product_attention(q, k, v, is_causal=True)  # (W, heads, T, D / heads)
             flat = found.transpose(1, 2).reshape(-1, x.shape[1])
-            results.append(flat.index_select(0, group.where))
+            results.append(flat if group.where is None else flat.index_select(0, group.where))
         return torch.cat(results)
 
 

@@ -14,6 +14,7 @@ from multimargin.data.interactions import Interactions
 from multimargin.encoders.base import Encoder, Similarity
 from multimargin.encoders.causal_blocks import CausalBlock, grouped
 from multimargin.encoders.mf import normal_table
+from multimargin.encoders.sequence_reader import SequenceReader
 from multimargin.encoders.sequences import Sequences, Windows
 from multimargin.kernels.draws import dropout_scale
 from multimargin.ranges import Range, searched
@@ -39,7 +40,7 @@ class SASRec(Encoder):
     Args:
         embedding_dim: D, 1 or more, a multiple of ``n_heads``.
         max_length: most items of a history that count, 1 or more; the latest. In training, a longer sequence is read in
-            windows that overlap by half, so that an interaction sees between the half of it and all of it.
+            windows that overlap by a quarter, so that an interaction sees between a quarter of it and all of it.
         n_blocks: blocks of attention, 1 or more.
         n_heads: heads of each, 1 or more.
         inner_dim: size of the layer inside a block, 1 or more; None: D.
@@ -129,6 +130,17 @@ class SASRec(Encoder):
         """Return the vectors of ``users``, each after what came before its interaction."""
         windows, places = self._sequences.before(users.cpu().numpy(), interactions.cpu().numpy())
         return self._read(windows, dropped=self.dropout if self.training else 0.0)[self._tensor(places)]
+
+    def fold_in(self) -> SequenceReader:
+        """Return what reads a new user's history."""
+        last = torch.stack((self.norm, self.shift))
+        tensors = {"held": self.item_table, "places": self.place_table, "last": last}
+        norms = [torch.stack((each.norm_1, each.shift_1, each.norm_2, each.shift_2)) for each in self.blocks]
+        tensors["norms"] = torch.stack(norms)
+        for name in ("asked_and_held", "out", "inner", "inner_bias", "outer", "outer_bias"):
+            tensors[name] = torch.stack([getattr(each, name) for each in self.blocks])
+        arrays = {name: each.detach().float().cpu().numpy() for name, each in tensors.items()}
+        return SequenceReader(**arrays, n_heads=self.n_heads)
 
     def rows_read(
         self,

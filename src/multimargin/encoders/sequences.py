@@ -38,8 +38,8 @@ class Sequences:
     """Each user's items by time, those of one time by index, and windows of them of at most ``longest`` items.
 
     A window ends at most ``longest`` items after it begins. A user with more has several: the first holds as many, and
-    each further one begins ``longest // 2`` (at least 1) items later, so that whoever is not at the beginning sees more
-    than the half of ``longest``.
+    each further one begins three quarters of ``longest`` later (rounded down, at least 1), so that whoever is not at
+    the beginning sees a quarter of ``longest`` or more.
 
     Args:
         log: interactions with times.
@@ -58,7 +58,7 @@ class Sequences:
             )
         order = np.lexsort((log.timestamps, log.user_index))  # stable: items of one time keep their order
         self._items, self._indptr, self._longest = log.indices[order].astype(np.int64), log.indptr, longest
-        self._stride = max(longest // 2, 1)
+        self._stride = max(longest * 3 // 4, 1)
         self._place = np.empty(len(log), dtype=np.int64)  # of each interaction in its user's sequence
         self._place[order] = np.arange(len(log)) - np.repeat(log.indptr[:-1], log.user_counts)
 

@@ -40,8 +40,8 @@ GRAPHS = {  # loss and its arguments, layers, similarity, batch size, the encode
 }
 SEQUENCES = {  # loss and negatives
     "ml-1m-sasrec-bce": (SigmoidCrossEntropyLoss, "uniform", 1),
-    "ml-1m-sasrec-gbce": (GeneralizedBCELoss, "uniform", 256),
-    "ml-1m-sasrec-mml": (MultiMarginLoss, "uniform", 256),
+    "ml-1m-sasrec-gbce": (GeneralizedBCELoss, "uniform", 64),
+    "ml-1m-sasrec-mml": (MultiMarginLoss, "uniform", 64),
     "ml-1m-sasrec-ce": (DecoupledSoftmaxLoss, "all", None),
 }
 ULTRAGCN = {"neg_weight": 300.0, "neighbour_weight": 5e-4, "n_neighbours": 10}
