@@ -4,12 +4,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import polars as pl
 import scipy.sparse.linalg
 from numpy.typing import NDArray
 
 from multimargin.data import read_parts
 from multimargin.data.interactions import Interactions
-from multimargin.data.splits import RandomPerUser
+from multimargin.data.splits import LeaveLastOut, RandomPerUser
 from multimargin.data.synthetic import make_synthetic
 
 Tables = tuple[NDArray[np.float32], NDArray[np.float32]]
@@ -28,7 +29,8 @@ class Data(NamedTuple):
 
 def read(folder: Path, tables: Path | None, dim: int) -> Data:
     """Return the data in ``folder``, with the tables in file ``tables``, or random ones."""
-    split = read_parts(folder)
+    sequences = folder / "sequences.txt"
+    split = read_sequences(sequences).split(LeaveLastOut()) if sequences.exists() else read_parts(folder)
     assert split.test is not None
     if tables is not None:
         with np.load(tables) as found:
@@ -37,6 +39,15 @@ def read(folder: Path, tables: Path | None, dim: int) -> Data:
     made = (rng.standard_normal((rows, dim), dtype=np.float32) for rows in (split.train.n_users, split.train.n_items))
     users, items = map(_unit, made)
     return Data(folder.name, split.train, split.test, (users, items))
+
+
+def read_sequences(path: Path) -> Interactions:
+    """Return what is in lines of items in order, a user's each, with places as times."""
+    lines = [np.array(line.split(), dtype=np.int64) for line in path.read_text().splitlines()]
+    sizes = np.array([len(line) for line in lines])
+    times = np.arange(sizes.sum()) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    columns = {"user": np.repeat(np.arange(len(lines)), sizes), "item": np.concatenate(lines), "timestamp": times}
+    return Interactions.from_frame(pl.DataFrame(columns))
 
 
 def make_up(folder: Path, n_users: int, n_items: int, mean_interactions: float) -> Path:

@@ -30,7 +30,7 @@ After = Callable[[], None]
 def package(implementation: str) -> str | None:
     """Return the package that an implementation is of, None for torch and us."""
     first = implementation.partition(" ")[0].lower()
-    return first if first in ("implicit", "lenskit", "recbole") else None
+    return first if first in ("implicit", "lenskit", "recbole", "rectools") else None
 
 
 def is_installed(implementation: str) -> bool:

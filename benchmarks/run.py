@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import data
+import encoders_epoch
 import fit_to_target
 import lightgcn_epoch
 import losses_epoch
@@ -20,6 +21,7 @@ import measure
 import numpy as np
 import peers
 import ranking
+import sasrec_epoch
 import shared_negatives
 import training_epoch
 import turns
@@ -32,13 +34,15 @@ OPS: Mapping[str, turns.Op] = {
     "losses-epoch": losses_epoch.LOSSES_OP,
     "samplers-epoch": losses_epoch.SAMPLERS_OP,
     "lightgcn-epoch": lightgcn_epoch.OP,
+    "encoders-epoch": encoders_epoch.OP,
+    "sasrec-epoch": sasrec_epoch.OP,
     "top-k": ranking.TOP_K,
     "evaluation": ranking.EVALUATION,
     "fit-to-target": fit_to_target.OP,
 }
 GOWALLA = 29_858, 40_981, 34.4  # users, items, items per user: what is made up where the data are not
 TINY = 200, 150, 12.0
-SIZES = {"batch_size": 64, "graph_batch_size": 64, "embedding_dim": 8}
+SIZES = {"batch_size": 64, "graph_batch_size": 64, "sequence_batch_size": 64, "max_length": 8, "embedding_dim": 8}
 QUICK = {"rounds": 1, "negatives": [5], "steps": 2, "target": 0.1, **SIZES}
 
 
@@ -70,7 +74,12 @@ def parse() -> argparse.Namespace:
     add = parser.add_argument
     add("ops", nargs="*", metavar="OP", help=f"what to measure: {', '.join(OPS)}; default: all")
     add("--quick", action="store_true", help="one round on a tiny made-up data set, to see that everything runs")
-    add("--data", type=Path, default=Path("../shared/data/gowalla"), help="folder with train.txt and test.txt")
+    add(
+        "--data",
+        type=Path,
+        default=Path("../shared/data/gowalla"),
+        help="folder with train.txt and test.txt, or sequences.txt",
+    )
     add("--only", nargs="+", metavar="NAME", help="only implementations whose names contain one of these")
     add("--rounds", type=int, default=5)
     add("--embedding-dim", type=int, default=64)
@@ -80,8 +89,10 @@ def parse() -> argparse.Namespace:
     group("--negatives", type=int, nargs="+", default=[10, 100, 800], metavar="N")
     group("--batch-size", type=int, default=256)
     group("--steps", type=int, default=20, help="steps of pytorch, a fifth of the general loop's")
-    group = parser.add_argument_group("lightgcn-epoch").add_argument
-    group("--graph-batch-size", type=int, default=2048)
+    group = parser.add_argument_group("lightgcn-epoch, encoders-epoch, sasrec-epoch").add_argument
+    group("--graph-batch-size", type=int, default=2048, help="of the first two")
+    group("--sequence-batch-size", type=int, default=4096, help="interactions of a step of sasrec-epoch")
+    group("--max-length", type=int, default=50, help="items of a sequence there")
     group = parser.add_argument_group("top-k, evaluation").add_argument
     group("--tables", choices=("spectral", "random"), default="spectral", help="crowded as trained ones are, or not")
     group = parser.add_argument_group("fit-to-target").add_argument

@@ -104,6 +104,44 @@ def test_the_plain_graph_encoder_computes_ours(run, tiny):
             torch.testing.assert_close(plain.tables(), torch.cat(ours.tables()), rtol=1e-4, atol=1e-6)
 
 
+def test_every_encoder_is_timed(run, tiny):
+    from multimargin.encoders import ENCODERS
+
+    module = importlib.import_module("encoders_epoch")
+    assert turns_of(run, tiny, "encoders-epoch").keys() == module.OPTIONS.keys()
+    assert {kind for kind, _ in module.OPTIONS.values()} == set(ENCODERS)
+    assert "sasrec" in turns_of(run, tiny, "sasrec-epoch")
+
+
+def test_lines_of_items_in_order_are_sequences(run, tmp_path):
+    (tmp_path / "sequences.txt").write_text("7 3 5\n5 2 3 9\n")
+    found = run.data.read(tmp_path, None, 4)
+    assert (len(found.train), len(found.test)) == (3, 2)
+    assert found.test.items.ids(found.test.indices).to_list() == [5, 9]
+
+
+def test_baselines_are_shipped_recipes(run):
+    from multimargin.recipes.recipe import Recipe
+
+    module = importlib.import_module("baselines")
+    for recipe, changes, _ in module.RUNS.values():
+        assert not Recipe.load(recipe, changes).is_trained
+    assert len({module.folder_of(name) for name in module.RUNS}) == len(module.RUNS)
+
+
+def test_hidden_users_are_folded_in(run, tmp_path):
+    import multimargin as mm
+
+    module = importlib.import_module("fold_in")
+    run.data.make_up(tmp_path / "gowalla", *run.TINY)
+    case = module.Case(lambda: mm.MF(8), "gowalla", {"epochs": 2, "n_negatives": 5, "learning_rate": 0.01})
+    found = module.measure(case, tmp_path)
+    module.write(tmp_path, {"encoder": "mf", **found})
+    module.write(tmp_path, {"encoder": "sasrec", **found})
+    assert all(0 <= float(found[way]) <= 1 for way in ("mean of items", "fold_in", "trained on them"))
+    assert (tmp_path / "fold-in.md").read_text().count("\n| ") == 3
+
+
 def test_all_make_the_same_lists(run, tiny):
     notes = turns_of(run, tiny, "top-k")
     assert len(notes) >= 5
