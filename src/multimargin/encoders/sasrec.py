@@ -133,12 +133,12 @@ class SASRec(Encoder):
 
     def fold_in(self) -> SequenceReader:
         """Return what reads a new user's history."""
-        last = torch.stack((self.norm, self.shift))
-        tensors = {"held": self.item_table, "places": self.place_table, "last": last}
-        norms = [torch.stack((each.norm_1, each.shift_1, each.norm_2, each.shift_2)) for each in self.blocks]
-        tensors["norms"] = torch.stack(norms)
+        blocks = [each for each in self.blocks if isinstance(each, CausalBlock)]
+        norms = [torch.stack((each.norm_1, each.shift_1, each.norm_2, each.shift_2)) for each in blocks]
+        tensors: dict[str, Tensor] = {"held": self.item_table, "places": self.place_table}
+        tensors |= {"norms": torch.stack(norms), "last": torch.stack((self.norm, self.shift))}
         for name in ("asked_and_held", "out", "inner", "inner_bias", "outer", "outer_bias"):
-            tensors[name] = torch.stack([getattr(each, name) for each in self.blocks])
+            tensors[name] = torch.stack([getattr(each, name) for each in blocks])
         arrays = {name: each.detach().float().cpu().numpy() for name, each in tensors.items()}
         return SequenceReader(**arrays, n_heads=self.n_heads)
 
