@@ -51,7 +51,9 @@ def train_plainly(trainer, train, *, encoder, loss, negatives):
             if trainer.dropout:
                 scale = dropout_scale(streams.key("dropout"), place, *query.shape, trainer.dropout)
                 query = query * torch.from_numpy(scale)
-            value = loss((query * positive).sum(-1), torch.einsum("bd,bnd->bn", query, negative), mask=mask)
+            extras = {"users": users} if "users" in loss.needs else {}
+            scores = (query * positive).sum(-1), torch.einsum("bd,bnd->bn", query, negative)
+            value = loss(*scores, mask=mask, **extras)
             adam.zero_grad()
             value.backward()
             if trainer.clip_norm is not None:

@@ -46,3 +46,22 @@ def fetch_row(array, start, length):
     """Ask for ``length`` entries of a contiguous float32 array from flat place ``start`` on."""
     for line in range(0, length, _LINE):
         fetch(array, start + line)
+
+
+@numba.njit(inline="always")
+def highest(row, room):
+    """Return the largest entry, by lanes, since a loop that carries one number is not vectorised; ``room`` is (16,)."""
+    n = len(row)
+    whole = n - n % _LINE
+    for lane in range(_LINE):
+        room[lane] = row[min(lane, n - 1)]
+    for start in range(_LINE, whole, _LINE):
+        part = row[start : start + _LINE]
+        for lane in range(_LINE):
+            room[lane] = room[lane] if room[lane] > part[lane] else part[lane]
+    top = room[0]
+    for lane in range(1, _LINE):
+        top = max(top, room[lane])
+    for k in range(whole, n):
+        top = max(top, row[k])
+    return top

@@ -6,12 +6,12 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
-from torch.nn.functional import embedding, softplus
 
 from multimargin import checks
+from multimargin.kernels.sampled_scores import sampled_scores
+from multimargin.kernels.smooth_maxima import log_sum_exp, softplus
 from multimargin.losses.base import Loss, ascend, at_least_float32, handed
 from multimargin.losses.facts import Statistics
-from multimargin.losses.indexed_products import indexed_products
 from multimargin.ranges import Range, searched
 
 _AHEAD = 3  # epochs by which the first turn of the adversary comes early, as published
@@ -119,7 +119,8 @@ class AdversarialSoftmaxLoss(Loss):
         if not self._ready:
             self.unprepared()
         users, negatives = handed("users", users), handed("negatives", negatives)
-        weight = ascend(self._weights(users, negatives)) if self._climbs else self._weights(users, negatives).detach()
+        with torch.set_grad_enabled(self._climbs and torch.is_grad_enabled()):
+            weight = ascend(self._weights(users, negatives))
         behind = (at_least_float32(neg_scores) - at_least_float32(pos_scores)[:, None]) / self.temperature  # (B, N)
         logits = weight.to(behind.dtype)
         if mask is not None:
@@ -128,11 +129,12 @@ class AdversarialSoftmaxLoss(Loss):
             behind = torch.where(
                 some, torch.where(mask, behind, 0.0), -torch.inf
             )  # a row of nothing else costs nothing
-        return softplus((logits.log_softmax(-1) + behind).logsumexp(-1) + math.log(self.neg_weight)).mean()
+        share = log_sum_exp(logits + behind) - log_sum_exp(logits)  # (B,)
+        return softplus(share + math.log(self.neg_weight)).mean()
 
     def _weights(self, users: Int[Tensor, " B"], negatives: Int[Tensor, "B N"]) -> Float[Tensor, "B N"]:
-        queries = self.adversary_rate * embedding(users, self.user_adversary)  # (B, A)
-        return self.adversary_rate * indexed_products(queries, self.item_adversary, negatives)
+        tables, nothing = (self.user_adversary, self.item_adversary), torch.zeros_like(users)
+        return self.adversary_rate**2 * sampled_scores(*tables, users, nothing, negatives, similarity="dot")[1]
 
     def extra_repr(self) -> str:
         """Return the arguments, for ``repr``."""

@@ -3,9 +3,9 @@
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
-from torch.nn.functional import softplus
 
 from multimargin import checks
+from multimargin.kernels.smooth_maxima import softplus
 from multimargin.losses.base import Loss, at_least_float32, handed
 from multimargin.ranges import Range, searched
 

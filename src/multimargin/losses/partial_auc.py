@@ -3,9 +3,9 @@
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
-from torch.nn.functional import softplus
 
 from multimargin import checks
+from multimargin.kernels.smooth_maxima import softplus
 from multimargin.losses.base import Loss, ascend, at_least_float32, mean_over_negatives
 from multimargin.ranges import Range, searched
 
@@ -82,8 +82,8 @@ class PartialAUCLoss(Loss):
         a, b, s_neg = self.a, self.b, 2 * self.half_s_neg
         s_pos, gamma = 2 * ascend(self.half_s_pos), 2 * ascend(self.half_gamma)
         y, z = at_least_float32(pos_scores).sigmoid(), at_least_float32(neg_scores).sigmoid()  # (B,), (B, N)
-        best = softplus(-((y - a).square()) + 2 * (1 + gamma) * y - s_pos, beta=_KAPPA).mean()
-        worst = softplus((z - b).square() + 2 * (1 + gamma) * z - s_neg, beta=_KAPPA)  # (B, N)
+        best = softplus(-((y - a).square()) + 2 * (1 + gamma) * y - s_pos, sharpness=_KAPPA).mean()
+        worst = softplus((z - b).square() + 2 * (1 + gamma) * z - s_neg, sharpness=_KAPPA)  # (B, N)
         worst = mean_over_negatives(worst, mask).mean()
         game = self.theta_a * (a + gamma) + self.theta_b * (gamma + 1 - b) - gamma.square()
         return s_neg - s_pos - best / self.positive_share + worst / self.negative_share + game

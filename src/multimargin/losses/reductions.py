@@ -1,11 +1,12 @@
 """Reductions over the negatives of a row that several losses share."""
 
 import math
-from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
+
+from multimargin.kernels.smooth_maxima import log_sum_exp
 
 
 def log_mean_exp(
@@ -29,39 +30,13 @@ def log_mean_exp(
     if log_q is not None:
         values = values - log_q  # (B, N)
     if mask is None:
-        total = values.logsumexp(-1)  # (B,)
+        total = log_sum_exp(values)  # (B,)
         return total - (math.log(values.shape[-1]) if log_q is None else (-log_q).logsumexp(-1))
     count = mask.sum(-1, dtype=torch.int32)  # (B,); int64 takes seven times as long
     total = log_sum_exp(values, mask)  # (B,)
     counted = count.clamp(min=1).to(values.dtype).log()  # (B,)
     weight = counted if log_q is None else log_sum_exp(-log_q.to(values.dtype), mask)
     return torch.where(count > 0, total - weight, empty)
-
-
-def log_sum_exp(values: Float[Tensor, "B N"], mask: Bool[Tensor, "B N"]) -> Float[Tensor, " B"]:
-    """Return the logarithm of the sum of exp(value) where ``mask`` is true; 0 and no gradient for a row without any.
-
-    One matrix is kept for the gradient; PyTorch's own ``where`` and ``logsumexp`` keep and make several.
-    """
-    result: Tensor = _LogSumExp.apply(values, mask)  # type: ignore[no-untyped-call]
-    return result
-
-
-class _LogSumExp(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, values: Tensor, mask: Tensor) -> Tensor:
-        parts = values.masked_fill(~mask, -torch.inf)  # (B, N)
-        top = parts.amax(-1) if parts.shape[-1] else parts.new_full(parts.shape[:1], -torch.inf)  # (B,)
-        some = top > -torch.inf
-        parts.sub_(torch.where(some, top, 0.0)[:, None]).exp_()
-        total = torch.where(some, parts.sum(-1), 1.0)
-        ctx.save_for_backward(parts, total)
-        return torch.where(some, top + total.log(), 0.0)
-
-    @staticmethod
-    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None]:
-        parts, total = ctx.saved_tensors
-        return parts * (upstream / total)[:, None], None
 
 
 def log_mean_exp_by_group(values: Float[Tensor, " B"], groups: Int[Tensor, " B"]) -> Float[Tensor, " B"]:

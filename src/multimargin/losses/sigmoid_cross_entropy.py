@@ -4,9 +4,9 @@ from typing import ClassVar
 
 from jaxtyping import Bool, Float
 from torch import Tensor
-from torch.nn.functional import softplus
 
 from multimargin import checks
+from multimargin.kernels.smooth_maxima import softplus
 from multimargin.losses.base import Loss, at_least_float32, mean_over_negatives
 from multimargin.losses.facts import Logistic
 from multimargin.ranges import Range, searched

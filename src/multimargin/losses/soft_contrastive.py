@@ -9,12 +9,14 @@ import torch
 from jaxtyping import Bool, Float, Int
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.functional import normalize, softplus
+from torch.nn.functional import normalize
 
 from multimargin import checks
+from multimargin.kernels.sampled_scores import sampled_scores
+from multimargin.kernels.smooth_maxima import softplus
 from multimargin.losses.base import Loss, at_least_float32, handed
 from multimargin.losses.facts import Statistics
-from multimargin.losses.indexed_products import indexed_products
+from multimargin.losses.reductions import log_mean_exp
 from multimargin.ranges import Range, searched
 
 _RANK = 32  # of the factorisation that stands in for item vectors
@@ -115,16 +117,14 @@ class SoftContrastiveLoss(Loss):
             self.unprepared()
         positives, negatives = handed("positives", positives), handed("negatives", negatives)
         behind = (at_least_float32(neg_scores) - at_least_float32(pos_scores)[:, None]) / self.temperature  # (B, N)
-        like = indexed_products(self.vectors[positives], self.vectors, negatives).to(behind.dtype)
-        like = like / self.similarity_temperature  # (B, N)
+        like = sampled_scores(self.vectors, self.vectors, positives, positives, negatives, similarity="dot")[1]
         counted = torch.ones_like(negatives, dtype=torch.bool) if mask is None else mask
-        like = torch.where(counted, like, -1e4)  # of a row of nothing else all weigh alike, and count for nothing
+        like = torch.where(counted, like.to(behind.dtype) / self.similarity_temperature, -1e4)  # if none, all alike
         number = counted.sum(-1, keepdim=True).clamp(min=1)  # (B, 1)
         whole = self.uniformity - self.softness / number
         weight = (self.uniformity - self.softness * like.softmax(-1)) / torch.where(whole > 0, whole, 1.0)
-        logits = torch.where(whole > 0, weight.clamp(min=0.1), 1.0).log() + torch.where(counted, behind, -torch.inf)
-        none = torch.where(counted.any(-1, keepdim=True), logits, -1e30)  # no NaN from a row of minus infinities
-        return softplus(none.logsumexp(-1) - number[:, 0].log() + math.log(self.neg_weight)).mean()
+        logits = torch.where(whole > 0, weight.clamp(min=0.1), 1.0).log() + behind  # (B, N)
+        return softplus(log_mean_exp(logits, mask, empty=-math.inf) + math.log(self.neg_weight)).mean()
 
     def extra_repr(self) -> str:
         """Return the arguments, for ``repr``."""

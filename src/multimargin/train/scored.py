@@ -16,7 +16,8 @@ from multimargin.kernels.scored_steps.rows import RowLoss, of_differences, of_pa
 from multimargin.kernels.threads import get_threads
 from multimargin.losses.base import VECTORS, Loss
 from multimargin.losses.facts import PairwiseLogistic, SoftMaximum
-from multimargin.negatives import UniformNegatives
+from multimargin.negatives import SharedNegatives, UniformNegatives
+from multimargin.negatives.base import NegativeSampler
 from multimargin.train import needs
 from multimargin.train.clipping import gradient_values, joint_norm
 from multimargin.train.setting import Engine, Setting, first_rows, for_kernels
@@ -62,10 +63,10 @@ class Scored(Engine):
             negatives_key=setting.negatives_key,
             seen=sampler.excluded() if isinstance(sampler, UniformNegatives) and sampler.exclude_seen else None,
         )
-        self._known = _for_kernels(loss) if self._draws and not setting.batches.by_user else None
+        self._known = _for_kernels(loss) if (self._draws or _pools(sampler)) and not setting.batches.by_user else None
         self._pace = Pace(get_threads())
-        if self._draws:
-            assert isinstance(sampler, UniformNegatives)
+        if self._draws or self._known:
+            assert isinstance(sampler, UniformNegatives | SharedNegatives)
             sampler.require_unseen(np.flatnonzero(setting.train.user_counts))
 
     def run(self, order: NDArray[np.int64], start: int, stop: int, *, place: int) -> float:
@@ -97,6 +98,7 @@ class Scored(Engine):
                 s.train.indices[pairs],
                 loss,
                 n_negatives=s.n_negatives,
+                shared=s.negatives.shared,
                 place=place + start,
                 batch_size=s.batch_size,
                 learning_rate=s.optimizer.options["lr"],
@@ -121,10 +123,11 @@ class Scored(Engine):
         others = s.others(users, i, place)  # (B, K) to be scored besides
         extras = self._indices(users, i, drawn, others)
         # 2. scores, loss, gradient
+        alike = others.shape[1] > 0 and others.stride(0) == 0
         found = self._kernel.score(
             users,
             positives,
-            others=others.numpy(),
+            others=(others[0] if alike else others).numpy(),
             negatives=s.n_negatives if drawn is None else drawn.index,
             place=place,
             dropout_place=place + first_rows(users) if s.batches.by_user else place,
@@ -176,13 +179,16 @@ class Scored(Engine):
             optimizer.zero_grad()
 
 
+def _pools(sampler: NegativeSampler) -> bool:
+    """Return whether kernels draw the pool of a batch as the sampler does."""
+    return isinstance(sampler, SharedNegatives) and type(sampler.law) is UniformNegatives and not sampler.exclude_seen
+
+
 def _for_kernels(loss: Loss) -> RowLoss | None:
     """Return a loss as the kernel knows it, if it does."""
-    if loss.extra_positives or loss.needs - {"log_q"}:
-        return None
     rows, terms = loss.rows(), loss.terms()
     if isinstance(rows, SoftMaximum):
-        return of_softmax(rows.temperature, rows.neg_weight, rows.pos_weight)
+        return of_softmax(rows.temperature, rows.neg_weight, rows.pos_weight, rows.pos_temperature)
     if isinstance(rows, PairwiseLogistic):
         return of_differences()
     return None if terms is None else of_pairs(for_kernels(terms))

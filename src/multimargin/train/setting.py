@@ -88,14 +88,16 @@ class Setting:
 
     def others(self, users: NDArray[np.int64], positives: Tensor, place: int) -> Tensor:
         """Return (B, K) items to be scored besides: further positives of the user, then what the loss names."""
-        found = [torch.empty((len(users), 0), dtype=torch.int64, device=self.device)]
+        found = []
         if self.loss.extra_positives:
             rng = CounterRng(self.positives_key, place)
             drawn = needs.draw_positives(self.train, users, self.loss.extra_positives, rng=rng)
             found.append(torch.from_numpy(drawn).to(self.device))
         if "companion_scores" in self.loss.needs:
             found.append(self.loss.companions(positives))
-        return torch.cat(found, dim=1)
+        if len(found) == 1:
+            return found[0]  # as it is: one row that is expanded says that all rows are alike
+        return torch.cat([positives.new_empty((len(users), 0)), *found], dim=1)
 
 
 class Engine(ABC):

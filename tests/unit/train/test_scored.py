@@ -14,6 +14,7 @@ from multimargin.losses import (
     BilateralRowLoss,
     BPRLoss,
     DecoupledSoftmaxLoss,
+    GroupedSoftmaxLoss,
     MeanSquaredErrorLoss,
     MultiMarginLoss,
     PairwiseSoftmaxLoss,
@@ -81,6 +82,7 @@ LOSSES = {
     "softmax": lambda: SampledSoftmaxLoss(0.2, neg_weight=5.0),
     "decoupled": lambda: BilateralRowLoss(0.3, 0.2),
     "bpr": BPRLoss,
+    "grouped": lambda: GroupedSoftmaxLoss(0.2),
     "squares": lambda: MeanSquaredErrorLoss(pos_weight=0.7, neg_weight=3.0),
     "unknown": lambda: PairwiseSoftmaxLoss("atan", 0.2),  # to the kernels, so that it is PyTorch's
     "margins": lambda: MultiMarginLoss((-0.1, 0.3), (0.5, 0.5), neg_weight=3.0),  # many pairs without a gradient

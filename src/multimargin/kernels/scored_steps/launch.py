@@ -11,7 +11,7 @@ from multimargin.kernels.scored_steps.records import Settings, Shape, new_scratc
 from multimargin.kernels.scored_steps.rows import RowLoss
 from multimargin.kernels.threads import get_threads
 
-_NO_POOL = np.empty((0, 0), np.float32)
+_Parts = tuple[NDArray[Any], NDArray[Any], NDArray[Any]]
 
 
 class ScoredSteps:
@@ -66,6 +66,7 @@ class ScoredSteps:
         )
         self._most = Shape(0, 0, 0, 0)  # what there is room for
         self._shape = self._most
+        self._layout: tuple[tuple[int, bool], ...] = ()  # how many others and negatives, and whether rows share them
         self._room: Any = None
 
     def score(
@@ -73,17 +74,17 @@ class ScoredSteps:
         users: NDArray[np.int64],
         positives: NDArray[np.int64],
         *,
-        others: NDArray[np.int64] | None = None,
+        others: NDArray[np.int64],
         negatives: NDArray[np.int64] | int,
         place: int,
         dropout_place: NDArray[np.int64] | int,
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    ) -> _Parts:
         """Return scores of the positives (B,), of the others (B, K) and of the negatives (B, N), in new memory.
 
         Args:
             users: (B,) user of each row.
             positives: (B,) item of each row.
-            others: (B, K) further items of each row; None: none.
+            others: (B, K) further items of each row, or (K,) of all rows.
             negatives: (B, N) items of each row, or (N,) of all rows, or N: that many are drawn for each row.
             place: of the first row in the stream of negatives.
             dropout_place: (B,) of each row in the stream of dropout, or of the first of rows that follow one another.
@@ -91,32 +92,46 @@ class ScoredSteps:
         from multimargin.kernels.scored_steps.cpu import score_step
         from multimargin.kernels.team import run_together
 
-        batch, k = len(users), 0 if others is None else others.shape[1]
-        drawn = isinstance(negatives, int)
-        n = negatives if isinstance(negatives, int) else negatives.shape[-1]
-        shared = not isinstance(negatives, int) and negatives.ndim == 1
-        self._make_room(Shape(batch, k, 0 if shared else n, n if shared else 0))
+        batch, drawn = len(users), isinstance(negatives, int)
+        sizes = others.shape[-1], negatives if isinstance(negatives, int) else negatives.shape[-1]
+        self._layout = tuple(zip(sizes, (np.ndim(others) == 1, np.ndim(negatives) == 1), strict=True))
+        k, n = (0 if pooled else size for size, pooled in self._layout)
+        self._make_room(Shape(batch, k, n, sum(sizes) - k - n))
         shape, x = self._shape, self._room
         x.users[:batch] = users
         x.dropout_place[:batch] = (
             np.arange(dropout_place, dropout_place + batch) if isinstance(dropout_place, int) else dropout_place
         )
-        x.item[:batch] = positives
-        if others is not None:
-            x.item[batch : batch * (1 + k)] = others.reshape(-1)
-        if shared:
-            x.pool[:n] = negatives
-        elif not drawn:
-            x.item[batch * (1 + k) : shape.pairs] = np.reshape(negatives, -1)
-        scores = np.empty(shape.pairs, np.float32)
-        pool_scores = np.empty((batch, n), np.float32) if shared else _NO_POOL
+        to_positives, to_others, to_negatives = self._parts(x.item, x.pool[None])
+        to_positives[:], to_others[:] = positives, others
+        if not drawn:
+            to_negatives[:] = negatives
+        scores, pool_scores = np.empty(shape.pairs, np.float32), np.empty((batch, shape.pool), np.float32)
         users_now, items_now, clock = self._state((0.0, 0.0, 0.0))
         run_together(
             self._threads(), score_step, users_now, items_now, place, self.schedule.step, clock, self._settings, shape,
             drawn, x, scores, pool_scores,
         )  # fmt: skip
-        own = scores[batch * (1 + k) :].reshape(batch, shape.negatives)
-        return scores[:batch], scores[batch : batch * (1 + k)].reshape(batch, k), pool_scores if shared else own
+        return self._parts(scores, pool_scores)
+
+    def _parts(self, own: NDArray[Any], pool: NDArray[Any]) -> _Parts:
+        """Return views of the parts of positives (B,), others (B, K) and negatives (B, N).
+
+        Args:
+            own: (F or more,) of pairs with items of their own.
+            pool: (B or more, P or more) of items that all rows share, the others first; or (1, P or more).
+        """
+        rows, column = self._shape.rows, 0
+        start, parts = rows, []
+        for size, pooled in self._layout:
+            if pooled:
+                parts.append(pool[:rows, column : column + size])
+                column += size
+            else:
+                parts.append(own[start : start + rows * size].reshape(rows, size))
+                start += rows * size
+        others, negatives = parts
+        return own[:rows], others, negatives
 
     def move(
         self,
@@ -143,21 +158,14 @@ class ScoredSteps:
         from multimargin.kernels.team import run_together
 
         shape, x = self._shape, self._room
-        upstream = np.zeros(shape.pairs, np.float32)
-        to_others, to_negatives = shape.rows, shape.rows * (1 + shape.others)
-        pool_slopes = np.zeros((shape.rows, shape.pool), np.float32) if shape.pool and neg_slopes is None else _NO_POOL
-        if pos_slopes is not None:
-            upstream[:to_others] = pos_slopes
-        if other_slopes is not None:
-            upstream[to_others:to_negatives] = other_slopes.reshape(-1)
-        if neg_slopes is not None and shape.pool:
-            pool_slopes = np.ascontiguousarray(neg_slopes)
-        elif neg_slopes is not None:
-            upstream[to_negatives:] = neg_slopes.reshape(-1)
+        for part, slopes in zip(
+            self._parts(x.slope, x.pool_slope), (pos_slopes, other_slopes, neg_slopes), strict=True
+        ):
+            part[:] = 0 if slopes is None else slopes
         users, items, clock = self._state(constants)
         run_together(
-            self._threads(), move_step, users, items, self.schedule.step, clock, self._settings, shape, x, upstream,
-            pool_slopes, more,
+            self._threads(), move_step, users, items, self.schedule.step, clock, self._settings, shape, x,
+            x.slope[: shape.pairs], x.pool_slope, more,
         )  # fmt: skip
         return float(x.scale[0])
 
@@ -168,6 +176,7 @@ class ScoredSteps:
         loss: RowLoss,
         *,
         n_negatives: int,
+        shared: bool,
         place: int,
         batch_size: int,
         learning_rate: float,
@@ -180,6 +189,7 @@ class ScoredSteps:
             positives: (n,) item of each row.
             loss: what a row costs.
             n_negatives: N, drawn here.
+            shared: whether all rows of a batch have the same.
             place: of the first row in the streams of negatives and dropout.
             batch_size: B.
             learning_rate: for these steps; the schedule is advanced here.
@@ -189,13 +199,14 @@ class ScoredSteps:
         from multimargin.kernels.scored_steps.cpu import run_steps
         from multimargin.kernels.team import run_together
 
-        self._make_room(Shape(min(batch_size, len(users)), 0, n_negatives, 0))
+        own, pool = (0, n_negatives) if shared else (n_negatives, 0)
+        self._make_room(Shape(min(batch_size, len(users)), 0, own, pool))
         steps = self.schedule.advance_many(-(-len(users) // batch_size), learning_rate)
         clock = as_clock(self.schedule, steps.rate, steps.eps_now, steps.eps_idle, self._weight_decay)
         users_now, items_now, _ = self._state((0.0, 0.0, 0.0))
         self._room.total[0] = total
         run_together(
-            self._threads(), run_steps, users_now, items_now, users, positives, batch_size, n_negatives, place,
+            self._threads(), run_steps, users_now, items_now, users, positives, batch_size, own, pool, place,
             steps.before, clock, self._settings, loss, self._room,
         )  # fmt: skip
         return float(self._room.total[0])
@@ -229,5 +240,6 @@ class ScoredSteps:
         if any(wanted > there for wanted, there in zip(shape, self._most, strict=True)):
             self._most = Shape(*map(max, shape, self._most))
             n_users, (n_items, dim) = len(self._tables[0][0]), self._tables[1][0].shape
-            self._room = new_scratch(self._most, n_users, n_items, dim, get_threads())
+            clips = self._settings.clip_norm > 0
+            self._room = new_scratch(self._most, n_users, n_items, dim, get_threads(), clips=clips)
         self._shape = shape

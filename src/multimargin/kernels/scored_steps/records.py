@@ -7,7 +7,8 @@ import numpy as np
 from multimargin.kernels.intrinsics import TILE_LANES, TILE_ROWS
 
 LANES = 8  # a power of 2, fixed whatever the number of threads: it fixes the order of sums
-NEIGHBOURS = 16  # items of a lane that stand together: what is 4 bytes an item fills a cache line of one owner
+BLOCKS = 64  # of items, LANES times as many: what a batch touches of one fits the second-level cache
+NEIGHBOURS = 16  # items of a block that stand together: what is 4 bytes an item fills a cache line of one owner
 
 
 class Settings(NamedTuple):
@@ -40,9 +41,8 @@ class Scratch(NamedTuple):
     """What one stride leaves for the next.
 
     The F pairs of rows with items of their own stand in one line: positives (B,), others (B, K), negatives (B, N);
-    after them the P items of the pool. A lane is a fixed share of the items; those that a step touches have slots in
-    their lane, S at most, and the pairs of a slot are chained in the order of the line's rows. D' is D, padded to a
-    multiple of 16 with zeros.
+    after them the P items of the pool. Sorted by block they stand in another, and each block's items, S in all, have
+    slots where its pairs begin. A lane is a share of the blocks. D' is D, padded to a multiple of 16 with zeros.
     """
 
     newest: Any  # (U,) while a batch is taken, the last row with this user; else -1
@@ -51,19 +51,19 @@ class Scratch(NamedTuple):
     following: Any  # (B,) next row with the same user, -1 at the end
     dropout_place: Any  # (B,) of each row in the stream
     item: Any  # (F,)
-    row: Any  # (F,) of each pair
     pool: Any  # (P,) items
-    listed: Any  # (threads, LANES, F) a thread's pairs by lane, in the order of rows
-    n_listed: Any  # (threads, LANES or more)
+    count: Any  # (threads, BLOCKS) a thread's pairs
+    following_pair: Any  # (threads, BLOCKS) where its next one goes
+    begin: Any  # (BLOCKS+1,) where a block's pairs begin, sorted
+    pair: Any  # (F + P,) sorted: by block, then in the order of rows, then of the pool
+    row: Any  # (F + P,) row of each, sorted
+    slot: Any  # (F + P,) slot of its item, sorted; at first the item
     place: Any  # (I,) while slots are given, the slot of an item; else -1
-    touched: Any  # (LANES, S) items
-    n_touched: Any  # (LANES,)
-    first: Any  # (LANES, S) first pair of a slot
-    last: Any  # (LANES, S) and the last
-    after: Any  # (F + P,) next pair of the slot, -1 at the end
-    inverse: Any  # (LANES, S) inverse norm
-    active: Any  # (LANES, S) 1 if a pair has a gradient
-    item_gradient: Any  # (LANES, S, D)
+    touched: Any  # (F + P,) item of a slot
+    n_touched: Any  # (BLOCKS,) slots that are taken
+    inverse: Any  # (F + P,) inverse norm of a slot's item
+    active: Any  # (F + P,) whether one of its pairs has a gradient
+    item_gradient: Any  # (S, D) if they are to be clipped, else of a lane's last block
     item_norm: Any  # (LANES,) squared norms
     lacking: Any  # (B,) drift that the user's row lacks
     user_inverse: Any  # (B,)
@@ -78,6 +78,8 @@ class Scratch(NamedTuple):
     pool_gradient: Any  # (P, D')
     score: Any  # (F,) where the loss is computed here; else elsewhere
     slope: Any  # (F,) dL/ds, the same
+    pool_score: Any  # (B, P) the same
+    pool_slope: Any  # (B, P) the same
     cost: Any  # (threads, N) of the row at work
     loss: Any  # (B,)
     total: Any  # (1,) losses of all steps of a stretch
@@ -85,10 +87,15 @@ class Scratch(NamedTuple):
     tiles: Any  # (threads, 8, 16)
 
 
-def new_scratch(shape: Shape, n_users: int, n_items: int, dim: int, threads: int) -> Scratch:
+def block_depth(shape: Shape, n_items: int) -> int:
+    """Return how many items of one block a step can touch."""
+    return min(-(-n_items // (BLOCKS * NEIGHBOURS)) * NEIGHBOURS, shape.pairs + shape.pool)
+
+
+def new_scratch(shape: Shape, n_users: int, n_items: int, dim: int, threads: int, *, clips: bool) -> Scratch:
     """Return room for one step of at most ``shape``; most of it only takes memory where it is filled."""
     batch, pairs, pool = shape.rows, shape.pairs, shape.pool
-    depth = min(-(-n_items // (LANES * NEIGHBOURS)) * NEIGHBOURS, pairs + pool)
+    n_gradients = min(n_items, pairs + pool) if clips else LANES * block_depth(shape, n_items)
     width, panels = -(-dim // TILE_LANES) * TILE_LANES, -(-pool // TILE_LANES)
     return Scratch(
         newest=np.full(n_users, -1, np.int64),
@@ -97,19 +104,19 @@ def new_scratch(shape: Shape, n_users: int, n_items: int, dim: int, threads: int
         following=np.empty(batch, np.int64),
         dropout_place=np.empty(batch, np.int64),
         item=np.empty(pairs, np.int32),
-        row=np.empty(pairs, np.int32),
         pool=np.empty(pool, np.int32),
-        listed=np.empty((threads, LANES, pairs), np.int32),
-        n_listed=np.zeros((threads, 2 * LANES), np.int64),  # two cache lines each
+        count=np.zeros((threads, BLOCKS), np.int64),
+        following_pair=np.zeros((threads, BLOCKS), np.int64),
+        begin=np.zeros(BLOCKS + 1, np.int64),
+        pair=np.empty(pairs + pool, np.int32),
+        row=np.empty(pairs + pool, np.int32),
+        slot=np.empty(pairs + pool, np.int32),
         place=np.full(n_items, -1, np.int32),
-        touched=np.empty((LANES, depth), np.int64),
-        n_touched=np.zeros(LANES, np.int64),
-        first=np.empty((LANES, depth), np.int32),
-        last=np.empty((LANES, depth), np.int32),
-        after=np.empty(pairs + pool, np.int32),
-        inverse=np.empty((LANES, depth), np.float32),
-        active=np.empty((LANES, depth), np.int8),
-        item_gradient=np.empty((LANES, depth, dim), np.float32),
+        touched=np.empty(pairs + pool, np.int32),
+        n_touched=np.zeros(BLOCKS, np.int64),
+        inverse=np.empty(pairs + pool, np.float32),
+        active=np.empty(pairs + pool, np.bool_),
+        item_gradient=np.empty((n_gradients, dim), np.float32),
         item_norm=np.empty(LANES, np.float64),
         lacking=np.empty(batch, np.float32),
         user_inverse=np.empty(batch, np.float32),
@@ -124,7 +131,9 @@ def new_scratch(shape: Shape, n_users: int, n_items: int, dim: int, threads: int
         pool_gradient=np.empty((pool, width), np.float32),
         score=np.empty(pairs, np.float32),
         slope=np.empty(pairs, np.float32),
-        cost=np.empty((threads, shape.negatives), np.float32),
+        pool_score=np.empty((batch, pool), np.float32),
+        pool_slope=np.empty((batch, pool), np.float32),
+        cost=np.empty((threads, max(shape.negatives, pool)), np.float32),
         loss=np.empty(batch, np.float64),
         total=np.zeros(1, np.float64),
         scale=np.ones(1, np.float32),
