@@ -26,7 +26,7 @@ from multimargin.train.stopping import DECAYS
 METRIC = f"Recall@{K}"
 FAST = {
     "encoder": {"name": "mf", "embedding_dim": 64, "similarity": "cosine", "init_std": 1e-4},
-    "loss": {"name": "multi-margin"},
+    "loss": {"name": "multi-margin", "neg_weight": 700.0},
     "n_negatives": 100,
     "learning_rate": 6e-4,
     "batch_size": 256,

@@ -146,9 +146,9 @@ def epoch(train: Interactions, n_negatives: int, impl: str, arguments: argparse.
     optimizer = LazyAdam(encoder.parameters(), lr=LEARNING_RATE)
     steps = engines.Steps(
         engines.Setting(
-            train=train, encoder=encoder, loss=MultiMarginLoss().to("cuda"), negatives=negatives, optimizer=optimizer,
-            n_negatives=n_negatives, batch_size=arguments.batch_size, clip_norm=CLIP_NORM, dropout=DROPOUT,
-            negatives_key=1, dropout_key=2, positives_key=3, encoder_key=4,
+            train=train, encoder=encoder, loss=MultiMarginLoss(neg_weight=700).to("cuda"), negatives=negatives,
+            optimizer=optimizer, n_negatives=n_negatives, batch_size=arguments.batch_size, clip_norm=CLIP_NORM,
+            dropout=DROPOUT, negatives_key=1, dropout_key=2, positives_key=3, encoder_key=4,
         )
     )  # fmt: skip
     n, rng, place = len(train), np.random.default_rng(1), 0

@@ -185,7 +185,7 @@ class Training:
         self._setting = Setting(
             train=train,
             encoder=self.encoder,
-            loss=MultiMarginLoss(),
+            loss=MultiMarginLoss(neg_weight=700),
             negatives=negatives,
             optimizer=LazyAdam(self.encoder.parameters(), lr=LEARNING_RATE),
             n_negatives=arguments.negatives,

@@ -26,12 +26,12 @@ from multimargin.optim import LazyAdam
 from multimargin.train.engines import choose_engine
 from multimargin.train.setting import Setting
 
-LEARNING_RATE, DROPOUT, CLIP_NORM, INIT_STD = 1e-4, 0.1, 10.0, 1e-4  # the published run's on Gowalla
+LEARNING_RATE, DROPOUT, CLIP_NORM, INIT_STD, WEIGHT = 1e-4, 0.1, 10.0, 1e-4, 700  # the published run's on Gowalla
 
 
 def by_pytorch(data: Data, arguments: Namespace) -> Work:
     model = PlainMF(
-        data.train, embedding_dim=arguments.embedding_dim, init_std=INIT_STD, loss=MultiMarginLoss(),
+        data.train, embedding_dim=arguments.embedding_dim, init_std=INIT_STD, loss=MultiMarginLoss(neg_weight=WEIGHT),
         n_negatives=arguments.negatives, batch_size=arguments.batch_size, learning_rate=LEARNING_RATE,
         clip_norm=CLIP_NORM, dropout=DROPOUT,
     )  # fmt: skip
@@ -58,7 +58,7 @@ def ours(data: Data, arguments: Namespace, engine: str, negatives: UniformNegati
     negatives.build(train)
     optimizer = LazyAdam(encoder.parameters(), lr=LEARNING_RATE)
     setting = Setting(
-        train=train, encoder=encoder, loss=MultiMarginLoss(), negatives=negatives, optimizer=optimizer,
+        train=train, encoder=encoder, loss=MultiMarginLoss(neg_weight=WEIGHT), negatives=negatives, optimizer=optimizer,
         n_negatives=arguments.negatives, batch_size=arguments.batch_size, clip_norm=CLIP_NORM, dropout=DROPOUT,
         negatives_key=1, dropout_key=2, positives_key=3, encoder_key=4,
     )  # fmt: skip

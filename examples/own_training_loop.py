@@ -16,7 +16,7 @@ def main() -> list[float]:
     users, items = (torch.tensor(index, dtype=torch.int64) for index in (log.user_index, log.indices))
     torch.manual_seed(0)
     user_table, item_table = (torch.nn.Parameter(0.01 * torch.randn(n, D)) for n in (log.n_users, log.n_items))
-    criterion = mm.MultiMarginLoss()
+    criterion = mm.MultiMarginLoss(neg_weight=20)  # fit sets it from the data, a loop of your own says it
     negatives = mm.UniformNegatives(exclude_seen=True)
     negatives.build(log)
     optimizer = mm.LazyAdam([user_table, item_table], lr=0.01)

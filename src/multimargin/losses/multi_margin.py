@@ -1,16 +1,21 @@
 """The Multi-Margin Loss: one hinge per margin on the negatives, so that easy, middling and hard ones all teach."""
 
+import math
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Literal, NoReturn
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
 from multimargin import checks
+from multimargin.errors import ArgumentError
 from multimargin.losses.base import Loss, at_least_float32, mean_over_negatives
-from multimargin.losses.facts import Hinges
+from multimargin.losses.facts import Hinges, Statistics
 from multimargin.ranges import Increasing, Range, Shares, searched
+
+_AUTO = 10.0  # of the weight set from the data: from trials on four data sets, docs/margins.md
 
 
 class MultiMarginLoss(Loss):
@@ -26,18 +31,26 @@ class MultiMarginLoss(Loss):
     A score exactly at a margin, and a positive exactly at 1, have gradient 0 from that hinge.
     Memory is O(B N) whatever M: the push is one convex function of a score, differentiated from the score alone.
 
+    ``neg_weight="auto"`` is set from the n training pairs of U users and I items:
+
+    .. math:: w_- = \frac{10\, w_+}{\sum_k a_k} \sqrt{\frac{U I}{n}}
+
+    that is 410 for Gowalla and 48 for MovieLens 100k: the sparser the data, the heavier, but less than in proportion.
+
     Use:
-        margins: cosines, few or many negatives, and time to tune margins and weights; the default.
+        margins: cosines, few or many negatives, and no time to tune; the default.
     Args:
         margins: (M,) increasing strictly, in the unit of the scores: for cosine, in (-1, 1). Default: Gowalla's.
         margin_weights: (M,) 0 or more, one per margin: the slope each adds once exceeded. Default: Gowalla's.
         pos_weight: weight of the positive, 0 or more.
-        neg_weight: weight of the mean over the negatives, 0 or more; 700 is Gowalla's, Yelp2018's is 400.
+        neg_weight: weight of the mean over the negatives, 0 or more, or "auto", which needs ``prepare``; published are
+            700 for Gowalla, where "auto" is 1,510, and 400 for Yelp2018, where it is 974.
 
     Returns:
         () float: ``forward`` gives the mean over the batch, in the dtype of the scores, at least float32.
     Raises:
-        ArgumentError: margins do not increase strictly, or there is not one weight, 0 or more, for each.
+        ArgumentError: margins do not increase strictly, or there is not one weight, 0 or more, for each; all are 0 and
+            ``neg_weight`` is "auto"; or it is, and the loss was not prepared.
     Relations:
         equals ``CosineContrastiveLoss(m, neg_weight=w)`` when ``margins == (m,)``, ``margin_weights == (1,)``.
         Above the top margin it is one hinge of slope sum(a) at sum(a m) / sum(a).
@@ -45,7 +58,8 @@ class MultiMarginLoss(Loss):
         Ozsoy 2024, arXiv 2405.04614; mgulcin/mmcl @607510e, ``multi_cosine_contrastive_loss.py``.
     Differs:
         from the code in memory only, O(B N) for O(B M N); from the paper, as the code does: a weight ``neg_weight`` on
-        the whole push, and a hinge on the positive (of effect only where dropout lifts a cosine above 1).
+        the whole push, and a hinge on the positive (of effect only where dropout lifts a cosine above 1); "auto" is
+        ours (docs/margins.md).
     Example:
         >>> loss = MultiMarginLoss((0.6, 0.9), (0.25, 0.75), neg_weight=2.0)
         >>> value = loss(torch.tensor([0.8]), torch.tensor([[0.95, 0.65, 0.10]]))
@@ -63,14 +77,41 @@ class MultiMarginLoss(Loss):
         margin_weights: Iterable[float] = (0.1, 0.15, 0.75),
         *,
         pos_weight: float = 1.0,
-        neg_weight: float = 700.0,
+        neg_weight: float | Literal["auto"] = "auto",
     ):
         super().__init__()
         margins, margin_weights = margin_tensors(margins, margin_weights)
         self.register_buffer("margins", margins)  # (M,)
         self.register_buffer("margin_weights", margin_weights)  # (M,)
         self.pos_weight = checks.not_negative("pos_weight", pos_weight)
-        self.neg_weight = checks.not_negative("neg_weight", neg_weight)
+        self._auto = neg_weight == "auto"
+        self._neg_weight: float | None = None
+        if self._auto and not margin_weights.any():
+            checks.fail("margin_weights", "not all be 0 where neg_weight is 'auto'", margin_weights.tolist())
+        if isinstance(neg_weight, str) and not self._auto:
+            checks.fail("neg_weight", "be a number of 0 or more, or 'auto'", neg_weight)
+        if not isinstance(neg_weight, str):
+            self._neg_weight = checks.not_negative("neg_weight", neg_weight)
+
+    @property
+    def neg_weight(self) -> float:
+        """Weight of the mean over the negatives, a number also where it is set from the data."""
+        if self._neg_weight is None:
+            self.unprepared()
+        return self._neg_weight
+
+    def prepare(self, statistics: Statistics, *, rng: np.random.Generator) -> None:  # noqa: ARG002 - nothing is drawn
+        """Set ``neg_weight`` if it is "auto"."""
+        if self._auto:
+            sparsity = statistics.n_users * statistics.n_items / len(statistics.user_index)
+            self._neg_weight = _AUTO * self.pos_weight * math.sqrt(sparsity) / sum(self.margin_weights.tolist())
+
+    def unprepared(self) -> NoReturn:
+        """Raise, for a weight that is to be set from data which nobody has shown."""
+        raise ArgumentError(
+            "MultiMarginLoss must be prepared before use: neg_weight='auto' is set from the training data. "
+            "Give a number (700 is Gowalla's), or call prepare(Statistics(...), rng=...) first."
+        )
 
     def forward(
         self,
@@ -94,7 +135,9 @@ class MultiMarginLoss(Loss):
     def extra_repr(self) -> str:
         """Return the arguments, for ``repr``."""
         shown = margins_shown(self.margins, self.margin_weights)
-        return f"{shown}, pos_weight={self.pos_weight:g}, neg_weight={self.neg_weight:g}"
+        number = "" if self._neg_weight is None else f"{self._neg_weight:g}"
+        weight = f"'auto' {number}".strip() if self._auto else number
+        return f"{shown}, pos_weight={self.pos_weight:g}, neg_weight={weight}"
 
 
 def margin_tensors(margins: Any, margin_weights: Any) -> tuple[Float[Tensor, " M"], Float[Tensor, " M"]]:

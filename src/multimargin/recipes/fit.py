@@ -305,6 +305,7 @@ def fit_recipe(
                 raise KeyboardInterrupt(f"interrupted before the first epoch ended; nothing is left in {folder.path}")
             model = serving.recommender(parts.known, recipe.values["metric"], about, parts.seen)
             n_parameters = _n_parameters(encoder) + _n_parameters(loss)
+            info["loss"] = repr(loss)  # with what it set from the data
             _draw(folder, recipe)
         info["ended"] = training.stopped
         model.save(folder.model)

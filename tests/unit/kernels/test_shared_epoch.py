@@ -197,8 +197,8 @@ def test_resumed_equals_uninterrupted(train, tmp_path, loss):
 def test_the_published_start_is_followed(train):
     """Rows of norm 1e-3 and a clipped gradient: the first steps of a published run."""
     arguments = {"init_std": 1e-4, "learning_rate": 1e-4, "clip_norm": 10.0, "dropout": 0.1, "dim": 64}
-    plain = train_with("plain", train, **arguments, loss=MultiMarginLoss())
-    users, items, losses = train_with("shared", train, **arguments, loss=MultiMarginLoss())
+    plain = train_with("plain", train, **arguments, loss=MultiMarginLoss(neg_weight=700))
+    users, items, losses = train_with("shared", train, **arguments, loss=MultiMarginLoss(neg_weight=700))
     assert losses == pytest.approx(plain[2], rel=1e-4)
     for found, exact in ((users, plain[0]), (items, plain[1])):
         assert ((found.double() - exact).norm() / exact.norm()).item() < 1e-2  # steps are as large as the rows

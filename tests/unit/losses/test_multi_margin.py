@@ -2,12 +2,13 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from multimargin.errors import ArgumentError
-from multimargin.losses import CosineContrastiveLoss, MultiMarginLoss
+from multimargin.losses import CosineContrastiveLoss, MultiMarginLoss, Statistics
 
 
 def plain(pos, neg, margins, weights, pos_weight, neg_weight):
@@ -62,7 +63,7 @@ class LargestTensor(TorchDispatchMode):
 def test_memory_does_not_grow_with_the_number_of_margins():
     kept = {}
     for count in (1, 16):
-        loss = MultiMarginLoss([k / count - 0.5 for k in range(count)], [1.0] * count)
+        loss = MultiMarginLoss([k / count - 0.5 for k in range(count)], [1.0] * count, neg_weight=7)
         pos, neg = torch.zeros(11, requires_grad=True), torch.zeros((11, 97), requires_grad=True)
         storages = {}
 
@@ -94,7 +95,7 @@ def test_runs_under_autocast():
     vectors.requires_grad_()
     with torch.autocast("cpu", dtype=torch.bfloat16):
         scores = vectors @ vectors.T
-        value = MultiMarginLoss((0.0, 0.5), (1.0, 1.0))(scores.diagonal(), scores)
+        value = MultiMarginLoss((0.0, 0.5), (1.0, 1.0), neg_weight=7)(scores.diagonal(), scores)
     assert scores.dtype == torch.bfloat16
     value.backward()
     assert math.isfinite(value.item())
@@ -104,14 +105,15 @@ def test_runs_under_autocast():
 def test_upstream_gradient_and_second_order():
     neg = torch.full((2, 3), 0.95, dtype=torch.float64, requires_grad=True)
     pos = torch.zeros(2, dtype=torch.float64)
-    (gradient,) = torch.autograd.grad(5 * MultiMarginLoss()(pos, neg) ** 2, neg, create_graph=True)
+    loss = MultiMarginLoss(neg_weight=700)
+    (gradient,) = torch.autograd.grad(5 * loss(pos, neg) ** 2, neg, create_graph=True)
     assert gradient.requires_grad
-    value = MultiMarginLoss()(pos, neg).item()
+    value = loss(pos, neg).item()
     torch.testing.assert_close(gradient.detach(), torch.full((2, 3), 10 * value * 700 / 6, dtype=torch.float64))
 
 
 def test_buffers_follow_the_module():
-    loss = MultiMarginLoss((0.5, 0.75), (1.0, 2.0)).double()
+    loss = MultiMarginLoss((0.5, 0.75), (1.0, 2.0), neg_weight=700).double()
     assert loss.margins.dtype == loss.margin_weights.dtype == torch.float64
     assert set(loss.state_dict()) == {"margins", "margin_weights"}
     assert repr(loss) == "MultiMarginLoss((0.5, 0.75), (1, 2), pos_weight=1, neg_weight=700)"
@@ -120,6 +122,35 @@ def test_buffers_follow_the_module():
 def test_hinges_carry_the_weight_of_the_negatives():
     hinges = MultiMarginLoss((0.5, 0.75), (1.0, 2.0), pos_weight=3.0, neg_weight=4.0).terms()
     assert (hinges.positive_slope, hinges.margins, hinges.slopes) == (3.0, (0.5, 0.75), (4.0, 8.0))
+
+
+AUTO = Statistics(3, 8, np.array([0, 0, 1, 2, 2, 2]), np.array([0, 4, 4, 5, 6, 7]))  # a quarter of all pairs
+SPARSER = Statistics(6, 16, AUTO.user_index, AUTO.item_index)  # a sixteenth
+
+
+def test_a_weight_is_set_from_the_data_whatever_its_parts_add_up_to():
+    for pos_weight, slopes in ((1.0, (0.25, 0.75)), (3.0, (1.0, 4.0))):
+        loss = MultiMarginLoss((0.5, 0.75), slopes, pos_weight=pos_weight)
+        for data, expected in ((AUTO, 20), (SPARSER, 40), (AUTO, 20)):
+            loss.prepare(data, rng=np.random.default_rng(0))
+            assert loss.neg_weight * sum(slopes) == pytest.approx(pos_weight * expected)
+            assert sum(loss.terms().slopes) == pytest.approx(pos_weight * expected)
+        pos, neg = torch.rand(5), torch.rand(5, 9)
+        given = MultiMarginLoss((0.5, 0.75), slopes, pos_weight=pos_weight, neg_weight=loss.neg_weight)
+        assert loss(pos, neg) == given(pos, neg)
+
+
+def test_a_weight_that_is_given_is_kept():
+    loss = MultiMarginLoss(neg_weight=7)
+    loss.prepare(AUTO, rng=np.random.default_rng(0))
+    assert loss.neg_weight == 7.0
+    assert repr(MultiMarginLoss()).endswith("pos_weight=1, neg_weight='auto')")
+
+
+@pytest.mark.parametrize("use", [lambda loss: loss.terms(), lambda loss: loss(torch.zeros(1), torch.zeros(1, 1))])
+def test_a_weight_that_nothing_was_set_from_is_named(use):
+    with pytest.raises(ArgumentError, match=r"neg_weight='auto' is set from the training data. Give a number"):
+        use(MultiMarginLoss())
 
 
 @pytest.mark.parametrize(
@@ -139,6 +170,8 @@ def test_hinges_carry_the_weight_of_the_negatives():
         ({"margins": (float("nan"),), "margin_weights": (1,)}, r"margins\[0\] must be a finite number"),
         ({"margins": (0.1, 0.2), "margin_weights": (1, -1)}, r"margin_weights\[1\] must be 0 or more; got -1"),
         ({"pos_weight": -1}, "pos_weight must be 0 or more; got -1"),
+        ({"neg_weight": "atuo"}, "neg_weight must be a number of 0 or more, or 'auto'; got 'atuo'"),
+        ({"margins": (0.5,), "margin_weights": (0,)}, "margin_weights must not all be 0 where neg_weight is 'auto'"),
         ({"neg_weight": float("inf")}, "neg_weight must be a finite number; got inf"),
     ],
 )
@@ -154,4 +187,4 @@ def test_the_docstring_says_first_what_it_is_not():
 
 def test_a_wrong_shape_is_caught_by_the_annotations():
     with pytest.raises(Exception, match=r"(?i)type-check|violat|jaxtyping"):
-        MultiMarginLoss()(torch.zeros(3), torch.zeros(4, 2))
+        MultiMarginLoss(neg_weight=700)(torch.zeros(3), torch.zeros(4, 2))

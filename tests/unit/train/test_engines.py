@@ -1,5 +1,7 @@
 """The engines: which one serves what, what a step hands to sampler, loss and optimiser, and clipping."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -91,7 +93,7 @@ def setting(train, *, encoder=None, loss=None, negatives=None, **changes):
     encoder.build(train, rng=np.random.default_rng(0))
     negatives.build(train)
     values = {
-        "train": train, "encoder": encoder, "loss": loss or MultiMarginLoss((0.1, 0.3), (0.5, 0.5)),
+        "train": train, "encoder": encoder, "loss": loss or MultiMarginLoss((0.1, 0.3), (0.5, 0.5), neg_weight=700),
         "negatives": negatives, "optimizer": LazyAdam(encoder.parameters(), lr=0.01), "n_negatives": 6,
         "batch_size": 32, "clip_norm": None, "dropout": 0.0, "negatives_key": 1, "dropout_key": 2, "positives_key": 3,
             "encoder_key": 4,
@@ -145,6 +147,20 @@ def test_where_it_does_not_apply_auto_takes_another_and_fused_says_why(train, ch
     assert isinstance(choose_engine("auto", setting(train, **changes)), instead)
     with pytest.raises(ArgumentError, match=f"engine must be 'auto' or 'steps' here; got 'fused'. {why}"):
         choose_engine("fused", setting(train, **changes))
+
+
+@pytest.mark.parametrize("engine", ["steps", "fused", "scored", "shared", "grouped"])
+def test_a_weight_set_from_the_data_is_that_weight_in_every_engine(train, engine):
+    samplers = {"shared": negative_samplers.SharedNegatives, "grouped": negative_samplers.AllNegatives}
+    found = []
+    for weight in ("auto", 10 * math.sqrt(train.n_users * train.n_items / len(train))):
+        encoder, loss = MF(8, init_std=0.3), MultiMarginLoss((0.1, 0.3), (0.5, 0.5), neg_weight=weight)
+        trainer = Trainer(n_negatives=6, batch_size=32, epochs=2, learning_rate=0.01, engine=engine)
+        negatives = samplers.get(engine, UniformNegatives)()
+        trainer.fit(train, encoder=encoder, loss=loss, negatives=negatives, progress=False)
+        found.append([table.detach() for table in encoder.tables()])
+    for automatic, given in zip(*found, strict=True):
+        assert torch.equal(automatic, given)
 
 
 def test_float64_tables_go_step_by_step(train):
