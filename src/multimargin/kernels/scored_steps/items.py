@@ -99,13 +99,13 @@ def _visit_block(block, items, x, clock, settings, now, scores):
         x.slot[k] = x.place[item]
     x.n_touched[block] = end - start
     # 2. rows
-    for slot in range(start, end):
-        if slot + ROWS_AHEAD < end:
-            fetch_idle(items, np.int64(x.touched[slot + ROWS_AHEAD]))
-        j = np.int64(x.touched[slot])
+    for k in range(start, end):
+        if k + ROWS_AHEAD < end:
+            fetch_idle(items, np.int64(x.touched[k + ROWS_AHEAD]))
+        j = np.int64(x.touched[k])
         x.place[j] = -1
         bring_up(items, j, now, clock)
-        x.inverse[slot] = inverse_norm(items.vectors[j]) if settings.cosine else np.float32(1)
+        x.inverse[k] = inverse_norm(items.vectors[j]) if settings.cosine else np.float32(1)
     # 3. pairs
     for k in range(start, stop):
         pair, slot = np.int64(x.pair[k]), np.int64(x.slot[k])
