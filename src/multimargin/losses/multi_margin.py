@@ -2,10 +2,9 @@
 
 import math
 from collections.abc import Iterable
-from typing import Any, Literal, NoReturn
+from typing import Literal, NoReturn
 
 import numpy as np
-import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
@@ -13,6 +12,7 @@ from multimargin import checks
 from multimargin.errors import ArgumentError
 from multimargin.losses.base import Loss, at_least_float32, mean_over_negatives
 from multimargin.losses.facts import Hinges, Statistics
+from multimargin.losses.margins import margin_tensors, margins_shown, multi_margin_hinge
 from multimargin.ranges import Increasing, Range, Shares, searched
 
 _AUTO = 10.0  # of the weight set from the data: from trials on four data sets, docs/margins.md
@@ -138,52 +138,3 @@ class MultiMarginLoss(Loss):
         number = "" if self._neg_weight is None else f"{self._neg_weight:g}"
         weight = f"'auto' {number}".strip() if self._auto else number
         return f"{shown}, pos_weight={self.pos_weight:g}, neg_weight={weight}"
-
-
-def margin_tensors(margins: Any, margin_weights: Any) -> tuple[Float[Tensor, " M"], Float[Tensor, " M"]]:
-    """Return margins and weights, checked."""
-    at = checks.increasing("margins", margins, sort_alike="margin_weights")
-    slopes = checks.numbers("margin_weights", margin_weights)
-    if len(slopes) != len(at):
-        checks.fail("margin_weights", "hold one number per margin", slopes, f"The margins are {at}.")
-    for position, slope in enumerate(slopes):
-        checks.not_negative(f"margin_weights[{position}]", slope)
-    return torch.tensor(at), torch.tensor(slopes)
-
-
-def margins_shown(margins: Float[Tensor, " M"], margin_weights: Float[Tensor, " M"]) -> str:
-    """Return both as ``repr`` has them."""
-    return ", ".join(
-        "(" + ", ".join(f"{each:g}" for each in values.tolist()) + ")" for values in (margins, margin_weights)
-    )
-
-
-def multi_margin_hinge(
-    scores: Float[Tensor, "B N"], margins: Float[Tensor, " M"], margin_weights: Float[Tensor, " M"]
-) -> Float[Tensor, "B N"]:
-    """Return f(s) = sum_k a_k [s - m_k]+ of each score, (B, N)."""
-    result: Tensor = _MultiMarginHinge.apply(scores, margins, margin_weights)  # type: ignore[no-untyped-call]
-    return result
-
-
-class _MultiMarginHinge(torch.autograd.Function):
-    """f'(s) = sum_{k: s > m_k} a_k is recomputed from s; the same loop left to autograd keeps M arrays of (B, N)."""
-
-    @staticmethod
-    def forward(scores: Tensor, margins: Tensor, margin_weights: Tensor) -> Tensor:
-        total = torch.zeros_like(scores)  # (B, N)
-        for margin, weight in zip(margins.unbind(), margin_weights.unbind(), strict=True):
-            total.add_((scores - margin).relu_().mul_(weight))
-        return total
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor], output: Tensor) -> None:  # noqa: ARG004
-        ctx.save_for_backward(*inputs)
-
-    @staticmethod
-    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None, None]:
-        scores, margins, margin_weights = ctx.saved_tensors
-        slope = torch.zeros_like(scores)  # (B, N)
-        for margin, weight in zip(margins.unbind(), margin_weights.unbind(), strict=True):
-            slope.add_((scores > margin) * weight)  # strictly above: 0 at the hinge itself
-        return slope * grad_outputs[0], None, None

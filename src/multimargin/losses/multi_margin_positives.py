@@ -7,7 +7,7 @@ from torch import Tensor
 
 from multimargin import checks
 from multimargin.losses.base import Loss, at_least_float32, mean_over_negatives
-from multimargin.losses.multi_margin import margin_tensors, margins_shown, multi_margin_hinge
+from multimargin.losses.margins import margin_tensors, margins_shown, multi_margin_hinge
 from multimargin.ranges import Increasing, Range, Shares, searched
 
 
