@@ -304,6 +304,25 @@ class TestTrials:
         assert study.next_job() is None
         assert not study.is_done
 
+    def test_epochs_that_nobody_handed_on_count_and_end_where_one_was_given_up(self, tmp_path, events, simulate):
+        simulate()
+        whole = search(["mf-ccl"], data=events, trials=12, overrides=LONG, folder=tmp_path / "new").studies["mf-ccl"]
+        pruned = next(each["trial"] for each in whole.records if each["state"] == "pruned")
+        file = tmp_path / "new" / "mf-ccl" / "trials" / f"{pruned:04d}.json"
+        record = json.loads(file.read_text())
+        run = Run(file.with_suffix(""))
+        rows = [json.loads(line) for line in (run.path / "metrics.jsonl").read_text().splitlines()]
+        late = [{**rows[-1], "epoch": epoch, "NDCG@5": 1.0} for epoch in range(len(rows) + 1, EPOCHS + 1)]
+        (run.path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in [*rows, *late]))
+        for number in range(pruned, 12):  # killed after the run had ended, before it was recorded
+            file.with_name(f"{number:04d}.json").unlink()
+        file.write_text(json.dumps({key: record[key] for key in ("trial", "values", "drawn")} | {"state": "running"}))
+        study = Study(whole.space, whole.folder, 12)
+        study.load()
+        job = study.next_job()
+        study.ended(Outcome(job, run, "skipped"))
+        assert study.records[-1] == record
+
 
 class TestTestData:
     @pytest.fixture
