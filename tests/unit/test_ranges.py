@@ -31,14 +31,14 @@ def test_what_is_declared_is_a_parameter_and_builds_from_end_to_end(name, key):
         numbers = [{suffix: getattr(part, end) for suffix, part in parts.items()} for end in ("low", "high")]
     for drawn in numbers:
         value = declared.value(drawn, own)
-        assert type(value) is (list if isinstance(own, tuple) else type(own))
+        assert type(value) is {tuple: list, str: float if own == "auto" else str}.get(type(own), type(own))
         CLASSES[name](**{key: value})
 
 
 @pytest.mark.parametrize(("name", "key"), DECLARED, ids=lambda value: value)
 def test_defaults_lie_inside_unless_they_switch_something_off(name, key):
     own, declared = inspect.signature(CLASSES[name]).parameters[key].default, CLASSES[name].ranges[key]
-    assert declared.drawn(own) is not None or own == 0
+    assert declared.drawn(own) is not None or own in (0, "auto")
 
 
 def test_margins_and_temperatures_are_declared_and_the_number_of_negatives_is_not():
@@ -56,8 +56,8 @@ def test_every_shipped_recipe_has_what_can_be_searched(name):
         top, _, inner = key.partition(".")
         own = recipe.values[top][inner] if inner else recipe.values[top]
         drawn = declared.drawn(own)
-        if drawn is None:  # switched off, or so small that it hardly counts
-            assert key.endswith("weight_decay"), (name, key, own)
+        if drawn is None:  # set from the data, switched off, or so small that it hardly counts
+            assert own == "auto" or key.endswith("weight_decay"), (name, key, own)
             continue
         inside.append(key)
         assert declared.value(drawn, own) == pytest.approx(list(own) if isinstance(own, tuple) else own, rel=1e-3)

@@ -148,7 +148,8 @@ def _read(key: str, text: str, declared: AnyRange | None, own: Any) -> AnyRange:
             return Increasing(low, high)
         if len(places) > 3 or (len(places) == 3 and places[2] != "log"):
             raise RecipeError(f"--range {key} must read LOW:HIGH, LOW:HIGH:log or a,b,c; got {text!r}. {_FORM}")
-        if isinstance(own, float) and _are_numbers(low, high):
+        real = isinstance(own, float) or (isinstance(declared, Range) and not declared.whole)  # "auto" may be either
+        if real and _are_numbers(low, high):
             low, high = float(low), float(high)
         return Range(low, high, log=len(places) == 3)
     except ArgumentError as problem:

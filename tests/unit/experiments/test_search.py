@@ -131,6 +131,14 @@ class TestWhatIsVaried:
         assert type(found[0]) is type(low)
         assert space.ranges[key] != Recipe.load("mf-ccl").ranges().get(key)
 
+    def test_what_the_data_sets_stays_unless_asked_for(self):
+        auto = "loss.neg_weight=auto"
+        assert "loss.neg_weight" not in self.space("mf-mml", auto).ranges
+        asked = self.space("mf-mml", auto, asked=["loss.neg_weight=1:3000:log"])
+        assert asked.ends("loss.neg_weight") == [1.0, 3000.0]
+        assert type(asked.ends("loss.neg_weight")[0]) is float
+        assert "loss.neg_weight" not in asked.start()
+
     def test_margins_that_are_asked_for_increase(self):
         space = self.space("mf-mml", asked=["loss.margins=0.2:0.6"])
         drawn = {name: part.high for name, part in space.parts().items()}
