@@ -48,7 +48,7 @@ def by_us(data: Data, arguments: Namespace) -> Work:
     negatives.build(train)
     optimizer = LazyAdam(encoder.parameters(), lr=training_epoch.LEARNING_RATE)
     setting = Setting(
-        train=train, encoder=encoder, loss=MultiMarginLoss(), negatives=negatives, optimizer=optimizer,
+        train=train, encoder=encoder, loss=MultiMarginLoss(neg_weight=700), negatives=negatives, optimizer=optimizer,
         n_negatives=arguments.negatives, batch_size=arguments.graph_batch_size, clip_norm=training_epoch.CLIP_NORM,
         dropout=training_epoch.DROPOUT, negatives_key=1, dropout_key=2, positives_key=3, encoder_key=4,
     )  # fmt: skip

@@ -48,16 +48,16 @@ def test_a_loss_needs_scores_where_they_have_a_gradient(name):
 
 @pytest.mark.parametrize("name", sorted(LOSSES))
 def test_a_loss_needs_counts_and_pairs_where_other_data_change_it(name):
-    """Other pairs, of as many users and items, and it says so; none, and nothing of it changes."""
+    """Other pairs, one more of them, and it says so; none, and nothing of it changes."""
 
-    def buffers(pairs):
+    def state(pairs):
         loss = LOSSES[name]()
         loss.prepare(Statistics(4, N_ITEMS, pairs[:, 0], pairs[:, 1]), rng=np.random.default_rng(3))
-        return [each.clone() for each in (*loss.buffers(), *loss.parameters())]
+        return [each.clone() for each in (*loss.buffers(), *loss.parameters())], repr(loss)
 
-    first = buffers(np.array([[0, 0], [0, 1], [1, 1], [2, 5], [3, 7], [3, 11], [3, 12]]))
-    second = buffers(np.array([[0, 0], [1, 3], [1, 4], [1, 9], [2, 6], [2, 7], [3, 7]]))
-    same = all(
+    first, shown = state(np.array([[0, 0], [0, 1], [1, 1], [2, 5], [3, 7], [3, 11], [3, 12]]))
+    second, then_shown = state(np.array([[0, 0], [1, 3], [1, 4], [1, 9], [2, 6], [2, 7], [3, 7], [3, 9]]))
+    same = shown == then_shown and all(
         one.shape == other.shape and torch.equal(one.nan_to_num(), other.nan_to_num())
         for one, other in zip(first, second, strict=True)
     )
@@ -67,7 +67,7 @@ def test_a_loss_needs_counts_and_pairs_where_other_data_change_it(name):
 @pytest.mark.parametrize(
     ("kind", "name", "needs"),
     [
-        ("losses", "multi-margin", ["scores"]),
+        ("losses", "multi-margin", ["scores", "training pairs"]),
         ("losses", "optimal-negatives", ["vectors"]),
         ("losses", "warp", ["scores"]),
         ("losses", "variational-bpr", ["scores", "scores of more positives", "item ids", "counts"]),

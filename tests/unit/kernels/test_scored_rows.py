@@ -1,11 +1,13 @@
 """Losses that kernels know row by row: each of the registry has PyTorch's value and autograd's slopes."""
 
 from collections import namedtuple
+from functools import partial
 
 import numba
 import numpy as np
 import pytest
 import torch
+from loss_inputs import prepared
 
 from multimargin.kernels.scored_steps.rows import positive_of, row_loss
 from multimargin.losses import (
@@ -19,7 +21,7 @@ from multimargin.losses import (
 )
 from multimargin.train.scored import _for_kernels
 
-KNOWN = {name: kind for name, kind in LOSSES.items() if _for_kernels(kind()) is not None}
+KNOWN = {name: partial(prepared, kind) for name, kind in LOSSES.items() if _for_kernels(prepared(kind)) is not None}
 MORE = {
     "bsl": lambda: BilateralRowLoss(0.3, 0.07),
     "bsl of users": lambda: BilateralSoftmaxLoss(0.3, 0.07),

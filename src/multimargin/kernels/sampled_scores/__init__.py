@@ -45,7 +45,7 @@ def sampled_scores(
         sparse: give tables that are parameters sparse gradients, which hold touched rows only (for ``LazyAdam``); else,
             and where a table was computed, dense ones.
         impl: "cpu" (numba, float32), "gpu" (Triton; float32, bfloat16 or float16), "reference" (PyTorch, any device and
-            dtype), or "auto": "cpu" or "gpu" where one of them can run.
+            dtype), or "auto": "cpu" or "gpu" where one of them can run, "reference" inside ``torch.compile``.
 
     Returns:
         (B,) and (B, N) scores, dtype of the tables.
@@ -81,6 +81,8 @@ def _choose(asked: str, user_table: Tensor, item_table: Tensor) -> str:
     tables = user_table, item_table
     on_cpu = all(t.device.type == "cpu" and t.dtype.itemsize == 4 and t.is_contiguous() for t in tables)
     if asked == "auto":
+        if torch.compiler.is_compiling():  # which cannot look into compiled code, nor at indices
+            return "reference"
         # on a CPU it would be Triton's interpreter, for which nobody wants to wait
         on_gpu = user_table.device.type == "cuda" and _why_not_gpu(*tables) is None
         return "cpu" if on_cpu else "gpu" if on_gpu else "reference"
