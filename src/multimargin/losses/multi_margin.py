@@ -61,6 +61,7 @@ class MultiMarginLoss(Loss):
         the whole push, and a hinge on the positive (of effect only where dropout lifts a cosine above 1); "auto" is
         ours (docs/margins.md).
     Example:
+        >>> import torch
         >>> loss = MultiMarginLoss((0.6, 0.9), (0.25, 0.75), neg_weight=2.0)
         >>> value = loss(torch.tensor([0.8]), torch.tensor([[0.95, 0.65, 0.10]]))
         >>> print(f"{value.item():.6f}")
