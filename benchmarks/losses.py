@@ -2,7 +2,7 @@
 
     python benchmarks/losses.py [--data FOLDER] [--folder runs/losses] [--only NAME,...] [--rates 1,3]
 
-MF, D = 64, N = 100 uniform negatives, B = 1024, 12 epochs in which the rate falls as a cosine, honest protocol: a tenth
+MF, D = 64, N = 100 uniform negatives, B = 1024, 6 epochs in which the rate falls as a cosine, honest protocol: a tenth
 of each user's training items chooses the epoch and the learning rate (each loss is trained once for each factor of
 ``--rates``), the test items are looked at once, at the end. Settings below are published ones where they suit N = 100,
 else from a few trials on validation data. A run is a process of its own; what is done is skipped, what was interrupted
@@ -26,7 +26,7 @@ BASE: dict[str, Any] = {
     "negatives": "uniform",
     "n_negatives": 100,
     "batch_size": 1024,
-    "epochs": 12,
+    "epochs": 6,
     "decay": "cosine",
     "evaluate_every": 3,
     "clip_norm": 10.0,

@@ -9,9 +9,10 @@ from torch import Tensor, nn
 
 from multimargin import checks
 from multimargin.kernels.sampled_scores import sampled_scores
-from multimargin.kernels.smooth_maxima import log_sum_exp, softplus
+from multimargin.kernels.smooth_maxima import softplus
 from multimargin.losses.base import Loss, ascend, at_least_float32, handed
 from multimargin.losses.facts import Statistics
+from multimargin.losses.reductions import log_mean_exp
 from multimargin.ranges import Range, searched
 
 _AHEAD = 3  # epochs by which the first turn of the adversary comes early, as published
@@ -123,13 +124,7 @@ class AdversarialSoftmaxLoss(Loss):
             weight = ascend(self._weights(users, negatives))
         behind = (at_least_float32(neg_scores) - at_least_float32(pos_scores)[:, None]) / self.temperature  # (B, N)
         logits = weight.to(behind.dtype)
-        if mask is not None:
-            some = mask.any(-1, keepdim=True)
-            logits = torch.where(mask, logits, torch.where(some, -torch.inf, 0.0))
-            behind = torch.where(
-                some, torch.where(mask, behind, 0.0), -torch.inf
-            )  # a row of nothing else costs nothing
-        share = log_sum_exp(logits + behind) - log_sum_exp(logits)  # (B,)
+        share = log_mean_exp(logits + behind, mask, empty=-math.inf) - log_mean_exp(logits, mask, empty=0.0)  # (B,)
         return softplus(share + math.log(self.neg_weight)).mean()
 
     def _weights(self, users: Int[Tensor, " B"], negatives: Int[Tensor, "B N"]) -> Float[Tensor, "B N"]:

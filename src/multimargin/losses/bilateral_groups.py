@@ -66,7 +66,7 @@ class BilateralSoftmaxLoss(Loss):
         """Return the mean loss; arguments as in ``Loss.forward``, ``log_q`` unused."""
         pos = at_least_float32(pos_scores) / self.pos_temperature  # (B,)
         pull = self.pos_temperature * log_mean_exp_by_group(pos, handed("users", users))  # (B,)
-        push = log_mean_exp(at_least_float32(neg_scores) / self.neg_temperature, mask, empty=0.0)  # (B,)
+        push = log_mean_exp(at_least_float32(neg_scores), mask, sharpness=1 / self.neg_temperature, empty=0.0)  # (B,)
         return (self.neg_temperature * push - pull).mean()
 
     def rows(self) -> SoftMaximum:
@@ -132,7 +132,7 @@ class GroupedSoftmaxLoss(Loss):
     ) -> Float[Tensor, ""]:
         """Return the mean loss; arguments as in ``Loss.forward``, ``log_q`` unused."""
         pull = log_mean_exp_by_group(at_least_float32(pos_scores) / self.temperature, handed("users", users))  # (B,)
-        push = log_mean_exp(at_least_float32(neg_scores) / self.temperature, mask, empty=0.0)  # (B,)
+        push = log_mean_exp(at_least_float32(neg_scores), mask, sharpness=1 / self.temperature, empty=0.0)  # (B,)
         return (self.neg_weight * push - pull).mean()
 
     def rows(self) -> SoftMaximum:

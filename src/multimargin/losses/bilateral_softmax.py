@@ -60,7 +60,7 @@ class BilateralRowLoss(Loss):
         mask: Bool[Tensor, "B N"] | None = None,
     ) -> Float[Tensor, ""]:
         """Return the mean loss; arguments as in ``Loss.forward``, ``log_q`` unused."""
-        push = log_mean_exp(at_least_float32(neg_scores) / self.neg_temperature, mask, empty=0.0)  # (B,)
+        push = log_mean_exp(at_least_float32(neg_scores), mask, sharpness=1 / self.neg_temperature, empty=0.0)  # (B,)
         return ((self.neg_temperature * push - at_least_float32(pos_scores)) / self.pos_temperature).mean()
 
     def rows(self) -> SoftMaximum:
@@ -122,7 +122,7 @@ class ReweightedSoftmaxLoss(Loss):
         mask: Bool[Tensor, "B N"] | None = None,
     ) -> Float[Tensor, ""]:
         """Return the mean loss; arguments as in ``Loss.forward``, ``log_q`` unused."""
-        push = log_mean_exp(at_least_float32(neg_scores) / self.temperature, mask, empty=0.0)  # (B,)
+        push = log_mean_exp(at_least_float32(neg_scores), mask, sharpness=1 / self.temperature, empty=0.0)  # (B,)
         return (self.neg_weight * push - at_least_float32(pos_scores) / self.temperature).mean()
 
     def rows(self) -> SoftMaximum:

@@ -108,8 +108,8 @@ class KPairBPRLoss(Loss):
         mask: Bool[Tensor, "B N"] | None = None,
     ) -> Float[Tensor, ""]:
         """Return the mean loss; arguments as in ``Loss.forward``, ``log_q`` unused."""
-        behind = at_least_float32(neg_scores) - at_least_float32(pos_scores)[:, None]  # (B, N)
-        return softplus(log_mean_exp(behind, mask, empty=-math.inf) + math.log(self.neg_weight)).mean()
+        push = log_mean_exp(at_least_float32(neg_scores), mask, empty=-math.inf)  # (B,)
+        return softplus(push - at_least_float32(pos_scores) + math.log(self.neg_weight)).mean()
 
     def rows(self) -> SoftMaximum:
         """Return the constants for the compiled engines."""

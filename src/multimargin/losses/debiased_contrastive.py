@@ -80,8 +80,7 @@ class DebiasedContrastiveLoss(Loss):
         mask: Bool[Tensor, "B N"] | None = None,
     ) -> Float[Tensor, ""]:
         """Return the mean loss; arguments as in ``Loss.forward``, ``log_q`` unused."""
-        logits = at_least_float32(neg_scores) / self.temperature  # (B, N)
-        mean = log_mean_exp(logits, mask, empty=-math.inf)  # (B,)
+        mean = log_mean_exp(at_least_float32(neg_scores), mask, sharpness=1 / self.temperature, empty=-math.inf)  # (B,)
         return debiased_softmax(
             mean,
             at_least_float32(pos_scores),

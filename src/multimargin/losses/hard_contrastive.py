@@ -81,9 +81,9 @@ class HardContrastiveLoss(Loss):
         mask: Bool[Tensor, "B N"] | None = None,
     ) -> Float[Tensor, ""]:
         """Return the mean loss; arguments as in ``Loss.forward``, ``log_q`` unused."""
-        logits = at_least_float32(neg_scores) / self.temperature  # (B, N)
-        weighed = log_mean_exp((1 + self.hardness) * logits, mask, empty=-math.inf)  # (B,)
-        mean = weighed - log_mean_exp(self.hardness * logits, mask, empty=0.0)  # (B,)
+        neg, sharpness = at_least_float32(neg_scores), 1 / self.temperature  # (B, N)
+        weighed = log_mean_exp(neg, mask, sharpness=(1 + self.hardness) * sharpness, empty=-math.inf)  # (B,)
+        mean = weighed - log_mean_exp(neg, mask, sharpness=self.hardness * sharpness, empty=0.0)  # (B,)
         return debiased_softmax(
             mean,
             at_least_float32(pos_scores),

@@ -80,7 +80,7 @@ class MultiSampleContrastiveLoss(Loss):
         if self.extra_positives:
             more = handed("extra_positive_scores", extra_positive_scores)
             pos = torch.cat((pos, at_least_float32(more) / self.temperature), dim=1)  # (B, P)
-        push = log_mean_exp(at_least_float32(neg_scores) / self.temperature, mask, empty=-math.inf)  # (B,)
+        push = log_mean_exp(at_least_float32(neg_scores), mask, sharpness=1 / self.temperature, empty=-math.inf)  # (B,)
         ahead = push[:, None] + math.log(self.neg_weight) - pos  # (B, P)
         # log(e^p + w e^m) = p + log(1 + w e^(m - p))
         return ((1 - 2 * self.pull) * pos + (1 - self.pull) * softplus(ahead)).mean()

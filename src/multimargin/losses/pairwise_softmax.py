@@ -73,7 +73,7 @@ class PairwiseSoftmaxLoss(Loss):
     ) -> Float[Tensor, ""]:
         """Return the mean loss; arguments as in ``Loss.forward``, ``log_q`` unused."""
         behind = (at_least_float32(neg_scores) - at_least_float32(pos_scores)[:, None]) / self.scale  # (B, N)
-        return log_mean_exp(self._log(behind) / self.temperature, mask, empty=0.0).mean()
+        return log_mean_exp(self._log(behind), mask, sharpness=1 / self.temperature, empty=0.0).mean()
 
     def _log(self, behind: Float[Tensor, "B N"]) -> Float[Tensor, "B N"]:
         """Return the logarithm of the activation."""

@@ -1,42 +1,36 @@
 """Reductions over the negatives of a row that several losses share."""
 
-import math
-
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from multimargin.kernels.smooth_maxima import log_sum_exp
+from multimargin.kernels import smooth_maxima
 
 
 def log_mean_exp(
     values: Float[Tensor, "B N"],
     mask: Bool[Tensor, "B N"] | None,
     *,
+    sharpness: float = 1.0,
     log_q: Float[Tensor, "B N"] | None = None,
     empty: float,
 ) -> Float[Tensor, " B"]:
-    r"""Return the logarithm of the mean of exp(value) over the negatives that count, without overflow.
+    r"""Return the logarithm of the mean of exp(sharpness * value) over the negatives that count, without overflow.
 
     With ``log_q`` each counts :math:`1 / q` times, and the mean is one over those weights: it estimates the mean over
     the catalogue from draws of any law, and adding a constant to ``log_q`` changes nothing.
 
     Args:
-        values: (B, N) logits.
+        values: (B, N) scores or logits.
         mask: (B, N) true where one counts; None: all.
+        sharpness: what values are multiplied by, 1 / temperature; at no cost.
         log_q: (B, N) log-probability of each draw; None: all alike.
         empty: the value of a row in which none counts; such a row has no gradient.
     """
-    if log_q is not None:
-        values = values - log_q  # (B, N)
-    if mask is None:
-        total = log_sum_exp(values)  # (B,)
-        return total - (math.log(values.shape[-1]) if log_q is None else (-log_q).logsumexp(-1))
-    count = mask.sum(-1, dtype=torch.int32)  # (B,); int64 takes seven times as long
-    total = log_sum_exp(values, mask)  # (B,)
-    counted = count.clamp(min=1).to(values.dtype).log()  # (B,)
-    weight = counted if log_q is None else log_sum_exp(-log_q.to(values.dtype), mask)
-    return torch.where(count > 0, total - weight, empty)
+    if log_q is None:
+        return smooth_maxima.log_mean_exp(values, mask, sharpness=sharpness, empty=empty)
+    total = smooth_maxima.log_mean_exp(sharpness * values - log_q, mask, empty=empty)  # (B,)
+    return total - smooth_maxima.log_mean_exp(-log_q.to(values.dtype), mask)  # less that of the weights; 0 if none
 
 
 def log_mean_exp_by_group(values: Float[Tensor, " B"], groups: Int[Tensor, " B"]) -> Float[Tensor, " B"]:

@@ -73,9 +73,9 @@ class SampledSoftmaxLoss(Loss):
         mask: Bool[Tensor, "B N"] | None = None,
     ) -> Float[Tensor, ""]:
         """Return the mean loss; arguments as in ``Loss.forward``."""
-        behind = (at_least_float32(neg_scores) - at_least_float32(pos_scores)[:, None]) / self.temperature  # (B, N)
-        share = log_mean_exp(behind, mask, log_q=log_q if self.correct_log_q else None, empty=-math.inf)  # (B,)
-        return softplus(share + math.log(self.neg_weight)).mean()
+        sharpness, log_q = 1 / self.temperature, log_q if self.correct_log_q else None
+        push = log_mean_exp(at_least_float32(neg_scores), mask, sharpness=sharpness, log_q=log_q, empty=-math.inf)  # (B,)
+        return softplus(push - sharpness * at_least_float32(pos_scores) + math.log(self.neg_weight)).mean()
 
     def rows(self) -> SoftMaximum:
         """Return the constants for the compiled engines."""
@@ -137,9 +137,9 @@ class DecoupledSoftmaxLoss(Loss):
         mask: Bool[Tensor, "B N"] | None = None,
     ) -> Float[Tensor, ""]:
         """Return the mean loss; arguments as in ``Loss.forward``."""
-        logits, log_q = at_least_float32(neg_scores) / self.temperature, log_q if self.correct_log_q else None
-        push = log_mean_exp(logits, mask, log_q=log_q, empty=0.0)  # (B,)
-        return (push - at_least_float32(pos_scores) / self.temperature).mean()
+        sharpness, log_q = 1 / self.temperature, log_q if self.correct_log_q else None
+        push = log_mean_exp(at_least_float32(neg_scores), mask, sharpness=sharpness, log_q=log_q, empty=0.0)  # (B,)
+        return (push - sharpness * at_least_float32(pos_scores)).mean()
 
     def rows(self) -> SoftMaximum:
         """Return the constants for the compiled engines."""

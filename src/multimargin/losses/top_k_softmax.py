@@ -106,8 +106,8 @@ class TopKSoftmaxLoss(Loss):
         if not self.threshold.ready:
             self.unprepared()
         pos = at_least_float32(pos_scores)  # (B,)
-        behind = (at_least_float32(neg_scores) - pos[:, None]) / self.temperature  # (B, N)
-        softmax = log_mean_exp(behind, mask, empty=-math.log(self.neg_weight)) + math.log(self.neg_weight)  # (B,)
+        behind, size = at_least_float32(neg_scores) - pos[:, None], math.log(self.neg_weight)  # (B, N)
+        softmax = size + log_mean_exp(behind, mask, sharpness=1 / self.temperature, empty=-size)  # (B,)
         above = pos - self.threshold.values[handed("users", users)].to(pos.dtype)  # (B,)
         return (torch.sigmoid(above / self.weight_temperature) * softmax).mean()
 

@@ -1,11 +1,13 @@
 """Smooth maxima: the compiled forms are PyTorch's, value and gradient."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
 
 from multimargin.errors import ArgumentError
-from multimargin.kernels.smooth_maxima import log_sum_exp, softplus
+from multimargin.kernels.smooth_maxima import log_mean_exp, softplus
 
 IMPLEMENTATIONS = ["cpu", "reference"]
 
@@ -30,26 +32,42 @@ def value_and_gradient(operation, values, upstream, **arguments):
 
 
 @pytest.mark.parametrize("impl", IMPLEMENTATIONS)
+@pytest.mark.parametrize("sharpness", [0.0, 1.0, 10.0])
 @pytest.mark.parametrize("n", [1, 5, 16, 37, 100])
 @pytest.mark.parametrize("spread", [0.1, 10.0])
-def test_sums_equal_pytorch_in_double_precision(impl, n, spread):
+def test_means_equal_pytorch_in_double_precision(impl, n, spread, sharpness):
     values, upstream = numbers(7, n, spread=spread), numbers(7, seed=2)
-    exact = value_and_gradient(torch.logsumexp, values.double(), upstream, dim=-1)
-    for found, wanted in zip(value_and_gradient(log_sum_exp, values, upstream, impl=impl), exact, strict=True):
-        torch.testing.assert_close(found.double(), wanted, rtol=2e-6, atol=2e-6)
+    exact = value_and_gradient(lambda x: (sharpness * x).logsumexp(-1) - math.log(n), values.double(), upstream)
+    found = value_and_gradient(log_mean_exp, values, upstream, sharpness=sharpness, impl=impl)
+    close = 2e-6 * max(sharpness * spread, 1) * max(sharpness, 1)  # a logit of 100 has eight bits less behind the point
+    for one, wanted in zip(found, exact, strict=True):
+        torch.testing.assert_close(one.double(), wanted, rtol=2e-6, atol=close)
 
 
 @pytest.mark.parametrize("impl", IMPLEMENTATIONS)
+@pytest.mark.parametrize("sharpness", [1.0, 10.0])
 @pytest.mark.parametrize("n", [3, 16, 40])
-def test_what_does_not_count_plays_no_part(impl, n):
+def test_what_does_not_count_plays_no_part(impl, n, sharpness):
     values, mask, upstream = numbers(7, n), some(7, n), numbers(7, seed=2)
     values[~mask] = torch.inf
-    found, slopes = value_and_gradient(log_sum_exp, values, upstream, mask=mask, impl=impl)
+    given = {"mask": mask, "sharpness": sharpness, "empty": -3.0, "impl": impl}
+    found, slopes = value_and_gradient(log_mean_exp, values, upstream, **given)
     for b in range(7):
-        chosen = values[b, mask[b]].double()
-        assert found[b].item() == pytest.approx(chosen.logsumexp(0).item() if len(chosen) else 0.0, abs=2e-6)
-        torch.testing.assert_close(slopes[b, mask[b]].double(), upstream[b].double() * chosen.softmax(0))
+        chosen = sharpness * values[b, mask[b]].double()
+        mean = chosen.logsumexp(0).item() - math.log(len(chosen)) if len(chosen) else -3.0
+        assert found[b].item() == pytest.approx(mean, abs=2e-6 * sharpness)
+        torch.testing.assert_close(slopes[b, mask[b]].double(), sharpness * upstream[b].double() * chosen.softmax(0))
     assert (slopes[~mask] == 0).all()
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_threads_change_no_bit(masked, at_threads):
+    values, mask, upstream = numbers(31, 70), some(31, 70) if masked else None, numbers(31, seed=2)
+    found = []
+    for n in (1, 2, 3):
+        at_threads(n)
+        found += value_and_gradient(log_mean_exp, values, upstream, mask=mask, sharpness=4.0, impl="cpu")
+    assert all(torch.equal(found[k % 2], each) for k, each in enumerate(found))
 
 
 @pytest.mark.parametrize("impl", IMPLEMENTATIONS)
@@ -66,8 +84,8 @@ def test_softplus_equals_pytorch_in_double_precision(impl, sharpness):
 @pytest.mark.parametrize("impl", IMPLEMENTATIONS)
 def test_far_away_they_are_finite_and_infinities_and_no_numbers_stay(impl):
     values = torch.tensor([[1e4, -1e4], [-torch.inf, 2.0], [-torch.inf, -torch.inf], [torch.nan, 1.0]])
-    result = log_sum_exp(values, impl=impl)
-    assert result[:3].tolist() == [1e4, 2.0, -torch.inf]
+    result = log_mean_exp(values, impl=impl)
+    assert result[:3].tolist() == pytest.approx([1e4 - math.log(2), 2.0 - math.log(2), -torch.inf])
     assert result[3].isnan()
     assert softplus(torch.tensor([1e4, -1e4]), impl=impl).tolist() == pytest.approx([1e4, 0.0])
     assert softplus(torch.tensor([torch.nan]), impl=impl).isnan().all()
@@ -76,14 +94,14 @@ def test_far_away_they_are_finite_and_infinities_and_no_numbers_stay(impl):
 def test_it_takes_views_and_large_inputs_go_compiled():
     values = numbers(100, 64)
     for view in (values.T, values[::2], values[:, 3:40]):
-        torch.testing.assert_close(log_sum_exp(view), view.logsumexp(-1))
+        torch.testing.assert_close(log_mean_exp(view), view.logsumexp(-1) - math.log(view.shape[1]))
         torch.testing.assert_close(softplus(view), torch.nn.functional.softplus(view))
     leaf = values.requires_grad_()
-    assert "_LogSumExpBackward" in str(log_sum_exp(leaf).grad_fn)
-    assert "LogsumexpBackward" in str(log_sum_exp(leaf.double()).grad_fn)
+    assert "_LogMeanExpBackward" in str(log_mean_exp(leaf).grad_fn)
+    assert "SubBackward" in str(log_mean_exp(leaf.double()).grad_fn)
 
 
-@pytest.mark.parametrize("operation", [log_sum_exp, softplus])
+@pytest.mark.parametrize("operation", [log_mean_exp, softplus])
 def test_an_unknown_implementation_is_named(operation):
     with pytest.raises(ArgumentError, match="impl must be one of"):
         operation(torch.zeros(1, 1), impl="gpu")

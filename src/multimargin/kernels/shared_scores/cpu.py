@@ -136,6 +136,23 @@ def _backward_items(
             add_scaled(result[row], np.float32(1), rows[j, :dim])
 
 
+@numba.njit(**TOGETHER)
+def _find_moving(thread, threads, cells, upstream, found):
+    """Say in ``found`` (N,), false so far, which columns hold anything but 0."""
+    first, stop = share(thread, threads, upstream.shape[1])
+    part = found[first:stop]
+    for b in range(upstream.shape[0]):
+        row = upstream[b, first:stop]
+        for k in range(len(row)):
+            part[k] |= row[k] != np.float32(0)
+
+
+def _moving_columns(upstream: Any) -> Any:
+    found = np.zeros(upstream.shape[1], np.bool_)
+    run_together(threads_for(upstream.size), _find_moving, upstream, found)
+    return found
+
+
 class _SharedScores(torch.autograd.Function):
     @staticmethod
     def forward(  # type: ignore[override]
@@ -186,7 +203,7 @@ class _SharedScores(torch.autograd.Function):
             )  # fmt: skip
             user_gradient = as_gradient(touched, result, user_table, sparse)
         if ctx.needs_input_grad[1]:
-            active = np.concatenate((pos_g != 0, upstream.any(0).numpy()))
+            active = np.concatenate((pos_g != 0, _moving_columns(g)))
             listed = np.concatenate((positives.numpy(), pool.numpy()))
             slot = np.full(len(listed), -1)
             touched, slot[active] = np.unique(listed[active], return_inverse=True)

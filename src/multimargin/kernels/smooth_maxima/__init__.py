@@ -11,34 +11,41 @@ from torch import Tensor
 from multimargin import checks
 from multimargin.kernels.smooth_maxima import reference
 
-__all__ = ["log_sum_exp", "softplus"]
+__all__ = ["log_mean_exp", "softplus"]
 
 _IMPLEMENTATIONS = ("auto", "cpu", "reference")
 _FEW = 2048  # numbers on which PyTorch is as fast
 
 
-def log_sum_exp(
-    values: Float[Tensor, "B N"], mask: Bool[Tensor, "B N"] | None = None, *, impl: str = "auto"
+def log_mean_exp(
+    values: Float[Tensor, "B N"],
+    mask: Bool[Tensor, "B N"] | None = None,
+    *,
+    sharpness: float = 1.0,
+    empty: float = 0.0,
+    impl: str = "auto",
 ) -> Float[Tensor, " B"]:
-    """Return the logarithm of the sum of exp(value) over each row's entries that count.
+    """Return the logarithm of the mean of exp(sharpness * value) over each row's entries that count.
 
     Args:
         values: (B, N), N at least 1.
-        mask: (B, N) true where one counts; None: all. A row in which none does gives 0, and has no gradient.
+        mask: (B, N) true where one counts; None: all.
+        sharpness: what values are multiplied by, 0 or more.
+        empty: the value of a row in which none counts; it has no gradient.
         impl: "cpu" (numba, float32), "reference" (PyTorch, any device and dtype), or "auto".
 
     Raises:
         ArgumentError: an unknown ``impl``.
     """
     if not _is_compiled(impl, values):
-        return reference.log_sum_exp(values, mask)
+        return reference.log_mean_exp(values, mask, sharpness=sharpness, empty=empty)
     from multimargin.kernels.smooth_maxima import cpu
 
-    return cpu.log_sum_exp(values, mask)
+    return cpu.log_mean_exp(values, mask, sharpness, empty)
 
 
 def softplus(values: Float[Tensor, "*shape"], *, sharpness: float = 1.0, impl: str = "auto") -> Float[Tensor, "*shape"]:
-    """Return log(1 + exp(sharpness * value)) / sharpness; ``sharpness`` is above 0, ``impl`` as in ``log_sum_exp``."""
+    """Return log(1 + exp(sharpness * value)) / sharpness; ``sharpness`` is above 0, ``impl`` as in ``log_mean_exp``."""
     if not _is_compiled(impl, values):
         return reference.softplus(values, sharpness=sharpness)
     from multimargin.kernels.smooth_maxima import cpu

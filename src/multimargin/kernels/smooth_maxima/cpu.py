@@ -1,8 +1,9 @@
-r"""The compiled form: value and slope in one pass, on the thread that asks.
+r"""The compiled form: value and slope in one pass over memory; every row has one owner.
 
 .. math::
-    M = \log \sum_n e^{x_n} = m + \log \sum_n e^{x_n - m}, \qquad m = \max_n x_n, \qquad
-    \frac{\partial M}{\partial x_n} = \frac{e^{x_n - m}}{\sum_k e^{x_k - m}}
+    M = \log \frac1N \sum_n e^{\kappa x_n} = \kappa m + \log \frac1N \sum_n e^{\kappa (x_n - m)}, \qquad
+    m = \max_n x_n, \qquad
+    \frac{\partial M}{\partial x_n} = \kappa \frac{e^{\kappa (x_n - m)}}{\sum_k e^{\kappa (x_k - m)}}
 """
 
 from typing import Any
@@ -13,50 +14,70 @@ import torch
 from torch import Tensor
 
 from multimargin.kernels.rows import highest
-from multimargin.kernels.team import TOGETHER
+from multimargin.kernels.team import TOGETHER, run_together, share, threads_for
 from multimargin.kernels.terms import exp_below
 from multimargin.kernels.terms import softplus as softplus_of
 
 _LOWEST = np.float32(-np.inf)
 _EVERY = np.empty((0, 0), np.bool_)
+_PER_NUMBER = 10  # multiplications that an exponential takes
+
+
+@numba.njit(inline="always")
+def _fill_row(x, sharpness, room, slopes):
+    """Fill ``slopes`` with exp(sharpness (x - max x)); return the maximum."""
+    top = highest(x, room)
+    for k in range(len(x)):
+        slopes[k] = exp_below((x[k] - top) * sharpness)
+    return top
+
+
+@numba.njit(inline="always")
+def _fill_masked_row(x, counts, sharpness, room, slopes):
+    """Do the same where ``counts``; 0 elsewhere."""
+    for k in range(len(x)):
+        slopes[k] = x[k] if counts[k] else _LOWEST
+    top = highest(slopes, room)
+    for k in range(len(x)):
+        slope = exp_below((x[k] - top) * sharpness)
+        slopes[k] = slope if counts[k] else np.float32(0)
+    return top
 
 
 @numba.njit(**TOGETHER)
-def _fill_sums(values, mask, room, slopes, result):
-    """Fill ``result`` (B,), and its ``slopes`` (B, N); ``mask`` is (B, N) or (0, 0), ``room`` (16,)."""
-    n, masked = values.shape[1], len(mask) > 0
-    for b in range(len(values)):
-        x, slope = values[b], slopes[b]
+def _fill_means(thread, threads, cells, values, mask, sharpness, empty, rooms, slopes, result):
+    """Fill ``result`` (B,), and its ``slopes`` (B, N); ``mask`` is (B, N) or (0, 0), ``rooms`` (threads, 16)."""
+    n, masked, room = values.shape[1], len(mask) > 0, rooms[thread]
+    first, stop = share(thread, threads, len(values))
+    for b in range(first, stop):
+        x, slope, total, count = values[b], slopes[b], np.float32(0), n
         if masked:
-            counts = mask[b]
+            counts, count = mask[b], 0
             for k in range(n):
-                slope[k] = x[k] if counts[k] else _LOWEST
-            x = slope
-        top = highest(x, room)
+                count += counts[k]
+            top = _fill_masked_row(x, counts, sharpness, room, slope)
+        else:
+            top = _fill_row(x, sharpness, room, slope)
         if top == _LOWEST:
-            result[b] = np.float32(0) if masked else top
-            slope[:] = np.float32(0)
+            result[b] = top if count else empty
+            slope[:] = total
         else:
             for k in range(n):
-                slope[k] = exp_below(x[k] - top)
-            if masked:
-                for k in range(n):
-                    slope[k] = slope[k] if counts[k] else np.float32(0)
-            total = np.float32(0)
-            for k in range(n):
                 total += slope[k]
-            result[b] = top + np.float32(np.log(np.float64(total)))
-            inverse = np.float32(1) / total
+            result[b] = top * sharpness + np.float32(np.log(np.float64(total) / count))
+            inverse = sharpness / total
             for k in range(n):
                 slope[k] *= inverse
 
 
 @numba.njit(**TOGETHER)
-def _scale_rows(slopes, upstream, result):
+def _scale_rows(thread, threads, cells, slopes, upstream, result):
     """Fill ``result`` with each row of ``slopes`` times its entry of ``upstream``."""
-    for b in range(len(slopes)):
-        for k in range(slopes.shape[1]):
-            result[b, k] = slopes[b, k] * upstream[b]
+    first, stop = share(thread, threads, len(slopes))
+    for b in range(first, stop):
+        row, slope, factor = result[b], slopes[b], upstream[b]
+        for k in range(len(row)):
+            row[k] = slope[k] * factor
 
 
 @numba.njit(**TOGETHER)
@@ -68,20 +89,26 @@ def _fill_softplus(values, sharpness, slopes, result):
         result[k] = value * inverse
 
 
-class _LogSumExp(torch.autograd.Function):
+class _LogMeanExp(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, values: Tensor, mask: Tensor | None) -> Tensor:
+    def forward(ctx: Any, values: Tensor, mask: Tensor | None, sharpness: float, empty: float) -> Tensor:
         x, counts = values.detach().contiguous().numpy(), _EVERY if mask is None else mask.contiguous().numpy()
         ctx.slopes, result = np.empty_like(x), np.empty(len(x), np.float32)
-        _fill_sums(x, counts, np.empty(16, np.float32), ctx.slopes, result)
+        threads = threads_for(_PER_NUMBER * x.size)
+        rooms = np.empty((threads, 16), np.float32)
+        run_together(
+            threads, _fill_means, x, counts, np.float32(sharpness), np.float32(empty), rooms, ctx.slopes, result
+        )
         return torch.from_numpy(result)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None, None, None]:
         result = np.empty_like(ctx.slopes)
-        _scale_rows(ctx.slopes, upstream.contiguous().numpy(), result)
-        return torch.from_numpy(result), None
+        run_together(
+            threads_for(result.size), _scale_rows, ctx.slopes, upstream.contiguous().numpy(), result
+        )
+        return torch.from_numpy(result), None, None, None
 
 
 class _Softplus(torch.autograd.Function):
@@ -99,9 +126,9 @@ class _Softplus(torch.autograd.Function):
         return upstream * ctx.saved_tensors[0], None
 
 
-def log_sum_exp(values: Tensor, mask: Tensor | None) -> Tensor:
-    """Equal ``reference.log_sum_exp``."""
-    result: Tensor = _LogSumExp.apply(values, mask)  # type: ignore[no-untyped-call]
+def log_mean_exp(values: Tensor, mask: Tensor | None, sharpness: float, empty: float) -> Tensor:
+    """Equal ``reference.log_mean_exp``."""
+    result: Tensor = _LogMeanExp.apply(values, mask, sharpness, empty)  # type: ignore[no-untyped-call]
     return result
 
 
