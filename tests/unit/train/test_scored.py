@@ -13,6 +13,7 @@ from multimargin.losses import (
     AlignmentUniformityLoss,
     BilateralRowLoss,
     BPRLoss,
+    CrossBatchMemoryLoss,
     DecoupledSoftmaxLoss,
     GroupedSoftmaxLoss,
     MeanSquaredErrorLoss,
@@ -151,6 +152,11 @@ class WithTable(Loss):
         return torch.nn.functional.softplus(behind * self.scale).mean()
 
 
+def remembering():
+    """Return a loss whose companions are the same for all rows of a batch."""
+    return CrossBatchMemoryLoss(0.1, neg_weight=3.0, memory_weight=2.0, memory_size=24)
+
+
 @pytest.mark.parametrize(
     ("loss", "negatives", "options"),
     [
@@ -162,10 +168,12 @@ class WithTable(Loss):
         (SampledSoftmaxLoss, lambda: AllNegatives(exclude_seen=True), {"dropout": 0.2}),
         (WithTable, UniformNegatives, {"clip_norm": 0.01, "weight_decay": 0.1}),
         (WithTable, SharedNegatives, {}),
+        (remembering, UniformNegatives, {"dropout": 0.2}),
+        (remembering, SharedNegatives, {"clip_norm": 0.01}),
     ],
 )
 def test_equals_step_by_step(train, loss, negatives, options):
-    """Laws, masks, scorers, mixes, whole users, parameters of the loss's own."""
+    """Laws, masks, scorers, mixes, whole users, parameters of the loss's own, companions."""
     results = []
     for engine in ("steps", "scored"):
         own = loss()

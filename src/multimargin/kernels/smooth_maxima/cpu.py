@@ -105,9 +105,7 @@ class _LogMeanExp(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None, None, None]:
         result = np.empty_like(ctx.slopes)
-        run_together(
-            threads_for(result.size), _scale_rows, ctx.slopes, upstream.contiguous().numpy(), result
-        )
+        run_together(threads_for(result.size), _scale_rows, ctx.slopes, upstream.contiguous().numpy(), result)
         return torch.from_numpy(result), None, None, None
 
 
