@@ -77,9 +77,8 @@ class GlobalContrastiveLoss(Loss):
         """Return the mean loss; arguments as in ``Loss.forward``, ``log_q`` unused."""
         if not self.denominators.ready:
             self.unprepared()
-        push: Tensor = self.denominators(
-            at_least_float32(neg_scores) / self.temperature, handed("users", users), mask
-        )  # (B,)
+        users, sharpness = handed("users", users), 1 / self.temperature
+        push: Tensor = self.denominators(at_least_float32(neg_scores), users, mask, sharpness=sharpness)  # (B,)
         return (push - at_least_float32(pos_scores) / self.temperature).mean()
 
     def extra_repr(self) -> str:
@@ -88,7 +87,7 @@ class GlobalContrastiveLoss(Loss):
 
 
 class RememberedDenominators(nn.Module):
-    """The moving averages of SogCLR: from logits to the ratio of estimate and average, which counts as a constant."""
+    """The moving averages of SogCLR: from scores to the ratio of estimate and average, which counts as a constant."""
 
     logarithms: Tensor
 
@@ -103,12 +102,17 @@ class RememberedDenominators(nn.Module):
         self.ready = True
 
     def forward(
-        self, logits: Float[Tensor, "B N"], users: Int[Tensor, " B"], mask: Bool[Tensor, "B N"] | None
+        self,
+        scores: Float[Tensor, "B N"],
+        users: Int[Tensor, " B"],
+        mask: Bool[Tensor, "B N"] | None,
+        *,
+        sharpness: float,
     ) -> Float[Tensor, " B"]:
         """Return (B,) estimate over average; 0 for a row without negatives, which is not remembered."""
-        estimate = log_mean_exp(logits, mask, empty=-math.inf)  # (B,)
+        estimate = log_mean_exp(scores, mask, sharpness=sharpness, empty=-math.inf)  # (B,)
         with torch.no_grad():
-            known = self.logarithms[users].to(logits.dtype)  # (B,)
+            known = self.logarithms[users].to(scores.dtype)  # (B,)
             known = torch.where(known.isnan(), estimate, known)
             average = estimate  # where the rate is 1
             if self.rate < 1:

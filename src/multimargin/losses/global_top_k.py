@@ -105,7 +105,8 @@ class GlobalTopKLoss(Loss):
         above = pos.detach() - self.threshold.values[users].to(pos.dtype)  # (B,)
         weight = torch.nn.functional.logsigmoid(above / self.weight_temperature)
         weight = weight.softmax(0) * len(pos)  # (B,) over its mean, also where every one of them is 0 in its dtype
-        push: Tensor = self.denominators(at_least_float32(neg_scores) / self.temperature, users, mask)  # (B,)
+        neg, sharpness = at_least_float32(neg_scores), 1 / self.temperature
+        push: Tensor = self.denominators(neg, users, mask, sharpness=sharpness)  # (B,)
         return (push - weight * pos / self.temperature).mean()
 
     def extra_repr(self) -> str:
