@@ -124,8 +124,8 @@ def main() -> None:
 def job(name: str, factor: float, arguments: argparse.Namespace) -> Job:
     rate, encoder, loss, more = SETTINGS[name]
     values = {
-        **BASE, **more, "data": str(arguments.data.resolve()), "epochs": arguments.epochs, "encoder": encoder, "loss": {"name": name, **loss},
-        "learning_rate": rate * factor,
+        **BASE, **more, "data": str(arguments.data.resolve()), "encoder": encoder, "loss": {"name": name, **loss},
+        "epochs": arguments.epochs, "learning_rate": rate * factor,
     }  # fmt: skip
     return Job(f"{name}/x{factor:g}", Recipe.load(values))
 
