@@ -73,9 +73,9 @@ class SampledSoftmaxLoss(Loss):
         mask: Bool[Tensor, "B N"] | None = None,
     ) -> Float[Tensor, ""]:
         """Return the mean loss; arguments as in ``Loss.forward``."""
-        neg, sharpness, log_q = at_least_float32(neg_scores), 1 / self.temperature, log_q if self.correct_log_q else None
-        push = log_mean_exp(neg, mask, sharpness=sharpness, log_q=log_q, empty=-math.inf)  # (B,)
-        return softplus(push - sharpness * at_least_float32(pos_scores) + math.log(self.neg_weight)).mean()
+        neg, law = at_least_float32(neg_scores), log_q if self.correct_log_q else None
+        push = log_mean_exp(neg, mask, sharpness=1 / self.temperature, log_q=law, empty=-math.inf)  # (B,)
+        return softplus(push - at_least_float32(pos_scores) / self.temperature + math.log(self.neg_weight)).mean()
 
     def rows(self) -> SoftMaximum:
         """Return the constants for the compiled engines."""
