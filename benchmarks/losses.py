@@ -81,20 +81,6 @@ LEFT_OUT = {
     "optimal-negatives": "wants vectors of the negatives, for a handful of them only",
 }
 
-# why a loss lists worse than BPR on validation data, with these settings on Gowalla
-REASONS = {
-    "sigmoid-cross-entropy": "each negative is pushed alone, however far below the positive it is; still rising",
-    "mean-squared-error": "squares want a cosine of 0 from every negative, and so lift those that are lower; rising",
-    "alignment-uniformity": "no negatives: tables are spread out first, and lists come late; rising by a fifth in the "
-    "last three epochs, in which the rate falls",
-    "partial-auc": "its auxiliary numbers have to climb first; rising by a third in the last three epochs",
-    "generalized-bce": "after six epochs its lists are by popularity (`gowalla-popularity`, honest, has .0134 on "
-    "validation data, .0317 on test data): the positive counts a quarter and the negatives ten times, so that one "
-    "direction that lowers all scores is learnt first, and users apart from one another only after it",
-    "graph-constraint": "the same, with negatives that count 300 times; published runs take 1,500 negatives and a "
-    "hundred epochs and more",
-}
-
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -149,9 +135,14 @@ def write(folder: Path, out: Path, data: Path) -> None:
     stem.with_suffix(".md").write_text(as_markdown(rows, data.resolve().name))
 
 
+def judged(run: Any) -> list[float]:
+    """Return the validation metric of each epoch that was judged."""
+    return [float(each[BASE["metric"]]) for each in run.history() if BASE["metric"] in each]
+
+
 def selected(run: Any) -> float:
     """Return the validation metric that the run's epoch was chosen by."""
-    return max(float(each[BASE["metric"]]) for each in run.history() if BASE["metric"] in each)
+    return max(judged(run))
 
 
 def row(name: str, run: Any, n_rates: int) -> dict[str, Any]:
@@ -163,6 +154,7 @@ def row(name: str, run: Any, n_rates: int) -> dict[str, Any]:
         "Recall@20": round(found["Recall@20"], 4),
         "NDCG@20": round(found["NDCG@20"], 4),
         "validation NDCG@20": round(selected(run), 4),
+        "on the way": " ".join(f"{each:.4f}" for each in judged(run)),
         "seconds per epoch": round(info["training_seconds"] / info["epochs"], 2),
         "epochs": info["epochs"],
         "best epoch": info["best_epoch"],
@@ -179,26 +171,20 @@ def _short(value: Any) -> str:
 
 
 def as_markdown(rows: list[Mapping[str, Any]], data: str) -> str:
-    shown = [key for key in rows[0] if key != "rates tried"]
     score = {each["loss"]: each["validation NDCG@20"] for each in rows}
     behind = [name for name in score if score[name] < score.get("bpr", 0.0)]
     lines = [
         f"# Every loss on {data}",
         "",
         "MF, D = 64, N = 100 uniform negatives, B = 1024, honest protocol (epoch and rate chosen on a tenth of each",
-        "user's training items, which are not trained on; test read once), one seed. Made by",
-        "`python benchmarks/losses.py`.",
+        "user's training items, which are not trained on; test read once), one seed. In the order of the validation",
+        "metric, which is also told on the way. Made by `python benchmarks/losses.py`.",
         "",
-        "| " + " | ".join(shown) + " |",
-        "|" + "---|" * len(shown),
-        *("| " + " | ".join(str(each[key]) for key in shown) + " |" for each in rows),
+        "| " + " | ".join(rows[0]) + " |",
+        "|" + "---|" * len(rows[0]),
+        *("| " + " | ".join(map(str, each.values())) + " |" for each in rows),
         "",
-        "The given test part of Gowalla is more popular than what is held out of the training part",
-        "([splits](../splits.md)), which favours dot products: losses are to be told apart by validation data.",
-        "",
-        *([f"Below BPR ({score['bpr']}) there:", ""] if behind else []),
-        *(f"- `{name}`: {REASONS.get(name, 'not explained yet')}." for name in behind),
-        *([""] if behind else []),
+        *([f"Below BPR on validation data: {', '.join(f'`{name}`' for name in behind)}.", ""] if behind else []),
         *(f"Left out: `{name}`, which {why}." for name, why in LEFT_OUT.items()),
     ]
     return "\n".join(lines) + "\n"

@@ -87,6 +87,9 @@ def test_far_away_they_are_finite_and_infinities_and_no_numbers_stay(impl):
     result = log_mean_exp(values, impl=impl)
     assert result[:3].tolist() == pytest.approx([1e4 - math.log(2), 2.0 - math.log(2), -torch.inf])
     assert result[3].isnan()
+    mask = torch.tensor([[True, False], [True, False], [False, False]])
+    masked = log_mean_exp(values[:3], mask, empty=7.0, impl=impl)
+    assert masked.tolist() == [1e4, -torch.inf, 7.0]
     assert softplus(torch.tensor([1e4, -1e4]), impl=impl).tolist() == pytest.approx([1e4, 0.0])
     assert softplus(torch.tensor([torch.nan]), impl=impl).isnan().all()
 

@@ -31,8 +31,9 @@ class _LogMeanExp(torch.autograd.Function):
         total = torch.where(some, parts.sum(-1), 1.0)
         ctx.save_for_backward(parts, total)
         ctx.sharpness = sharpness
-        count = mask.sum(-1, dtype=torch.int32).clamp(min=1)  # (B,); int64 takes seven times as long
-        return torch.where(some, top * sharpness + (total / count).log(), empty)
+        count = mask.sum(-1, dtype=torch.int32)  # (B,); int64 takes seven times as long
+        lowest = torch.where(count > 0, top, empty)  # nothing counts, or nothing but infinities
+        return torch.where(some, top * sharpness + (total / count.clamp(min=1)).log(), lowest)
 
     @staticmethod
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None, None, None]:
