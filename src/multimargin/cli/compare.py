@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from multimargin.cli import output
+from multimargin.cli.options import DataOption, JobsOption, JsonOption, SharedThreadsOption
 
 
 def compare(
@@ -19,7 +20,7 @@ def compare(
         ),
     ],
     *,
-    data: Annotated[str | None, typer.Option(metavar="PATH", help="A file, a folder of parts, or a known set.")] = None,
+    data: DataOption = None,
     seeds: Annotated[int, typer.Option(help="How many trainings of each; the split is the same for all.")] = 5,
     protocol: Annotated[
         str, typer.Option(help="honest, or paper: epochs chosen on the test data, as published tables do.")
@@ -40,11 +41,9 @@ def compare(
             help="Where everything goes [default: comparisons/DATA-PROTOCOL]; it resumes there.",
         ),
     ] = None,
-    jobs: Annotated[
-        int | None, typer.Option(help="Runs at a time [default: as many as cores and memory allow].")
-    ] = None,
-    threads: Annotated[int | None, typer.Option(help="Threads to share between them [default: all].")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
+    jobs: JobsOption = None,
+    threads: SharedThreadsOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Compare recipes: every one with every seed, on one split; tables, tests and a report come out."""
     from multimargin import checks

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from multimargin.cli import output
+from multimargin.cli.options import JsonOption
 from multimargin.errors import DataError
 
 app = typer.Typer(
@@ -22,7 +23,6 @@ WeightOption = Annotated[str | None, typer.Option(metavar="COLUMN", help="Rating
 SeparatorOption = Annotated[str | None, typer.Option(help="Between fields, for instance ';' or '\\t'.")]
 HeaderOption = Annotated[bool | None, typer.Option("--header/--no-header", help="Does the first line name columns?")]
 MinWeightOption = Annotated[float | None, typer.Option(help="Keep interactions of at least this weight.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.command("fetch")

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from multimargin.cli import output
+from multimargin.cli.options import JsonOption
 
 
 def evaluate(
@@ -16,7 +17,7 @@ def evaluate(
         typer.Option(metavar="PATH", help="The run's data where it lies now, or other held-out interactions."),
     ] = None,
     k: Annotated[str | None, typer.Option(metavar="K,...", help="Cut-offs [default: the recipe's].")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Rank all items for every user with held-out items, seen items excluded, and print the metrics."""
     from multimargin.recipes.evaluate import evaluate_run

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from multimargin.cli import output
+from multimargin.cli.options import DataOption, JsonOption
 
 
 def fit(
@@ -17,7 +18,7 @@ def fit(
         ),
     ] = None,
     *,
-    data: Annotated[str | None, typer.Option(metavar="PATH", help="A file, a folder of parts, or a known set.")] = None,
+    data: DataOption = None,
     run: Annotated[Path | None, typer.Option(metavar="DIR", help="The run folder [default: runs/RECIPE].")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run that is in the folder.")] = False,
     start: Annotated[
@@ -27,7 +28,7 @@ def fit(
         int | None, typer.Option(help="Threads to use [default: all]; results do not depend on it.")
     ] = None,
     seed: Annotated[int | None, typer.Option(help="The same as seed=N.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Train a recommender: a log goes in, a run folder with the model and its numbers comes out."""
     from multimargin.recipes.fit import fit_recipe

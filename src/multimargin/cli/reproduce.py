@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from multimargin.cli import output
+from multimargin.cli.options import JobsOption, JsonOption, SharedThreadsOption
 
 
 def reproduce(
@@ -33,11 +34,9 @@ def reproduce(
     to: Annotated[
         Path, typer.Option("-o", "--to", metavar="DIR", help="Where runs and tables go; it resumes there.")
     ] = Path("reproductions"),
-    jobs: Annotated[
-        int | None, typer.Option(help="Runs at a time [default: as many as cores and memory allow].")
-    ] = None,
-    threads: Annotated[int | None, typer.Option(help="Threads to share between them [default: all].")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
+    jobs: JobsOption = None,
+    threads: SharedThreadsOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Reproduce a published table: its cells are run, resumably, and shown beside what was published."""
     from multimargin import checks

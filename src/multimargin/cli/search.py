@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from multimargin.cli import output
+from multimargin.cli.options import DataOption, JobsOption, JsonOption, SharedThreadsOption
 
 
 def search(
@@ -18,7 +19,7 @@ def search(
         ),
     ],
     *,
-    data: Annotated[str | None, typer.Option(metavar="PATH", help="A file, a folder of parts, or a known set.")] = None,
+    data: DataOption = None,
     trials: Annotated[
         int, typer.Option(help="How many settings of each recipe; the first is the recipe as it is.")
     ] = 30,
@@ -40,11 +41,9 @@ def search(
             "-o", "--to", metavar="DIR", help="Where everything goes [default: searches/DATA]; it resumes there."
         ),
     ] = None,
-    jobs: Annotated[
-        int | None, typer.Option(help="Recipes at a time [default: as many as cores and memory allow].")
-    ] = None,
-    threads: Annotated[int | None, typer.Option(help="Threads to share between them [default: all].")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
+    jobs: JobsOption = None,
+    threads: SharedThreadsOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Search settings: every recipe with as many trials, on validation data; the best recipes come out as files."""
     from multimargin import checks

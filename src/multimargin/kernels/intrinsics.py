@@ -164,6 +164,7 @@ def _has(feature):
 
 dot_drawn_anywhere = _make_dot_drawn(native=False)
 dot_drawn = _make_dot_drawn(native=True) if _has("avx512vnni") else dot_drawn_anywhere
+_ROWS_AT_ONCE = TILE_ROWS if _has("avx512f") else TILE_ROWS // 2  # sums of more do not stay in 16 registers of 8 words
 
 
 def lanes_at(builder, address):
@@ -251,25 +252,26 @@ def multiply_tile(typing_context, left, start, row, step, rows, right, begin, st
         left_, start_, row_, step_, rows_, right_, begin_, stride_, depth_, out_ = arguments
         kinds = signature.args
         last = builder.sub(rows_, _LONG(1))
-        firsts, sums = [], []
-        for r in range(TILE_ROWS):
-            own = builder.select(builder.icmp_signed("<", _LONG(r), last), _LONG(r), last)
-            place = builder.add(start_, builder.mul(own, row_))
-            firsts.append(address_of(context, builder, kinds[0], left_, place, _FLOAT))
-            sums.append(cgutils.alloca_once(builder, _LANES))
-            builder.store(ir.Constant(_LANES, [0.0] * TILE_LANES), sums[r])
         lanes = address_of(context, builder, kinds[5], right_, begin_, _FLOAT)
-        with cgutils.for_range(builder, depth_) as loop:
-            place = builder.gep(lanes, [builder.mul(loop.index, stride_)], source_etype=_FLOAT)
-            factors = builder.load(lanes_at(builder, place), align=4)
-            offset = builder.mul(loop.index, step_)
-            for r in range(TILE_ROWS):
-                value = builder.load(builder.gep(firsts[r], [offset], source_etype=_FLOAT))
-                product = builder.fmul(in_all_lanes(builder, value), factors, flags=("contract",))
-                builder.store(builder.fadd(builder.load(sums[r]), product, flags=("contract",)), sums[r])
-        for r in range(TILE_ROWS):
-            place = address_of(context, builder, kinds[9], out_, _LONG(TILE_LANES * r), _FLOAT)
-            builder.store(builder.load(sums[r]), lanes_at(builder, place), align=4)
+        for part in range(0, TILE_ROWS, _ROWS_AT_ONCE):
+            firsts, sums = [], []
+            for r in range(part, part + _ROWS_AT_ONCE):
+                own = builder.select(builder.icmp_signed("<", _LONG(r), last), _LONG(r), last)
+                place = builder.add(start_, builder.mul(own, row_))
+                firsts.append(address_of(context, builder, kinds[0], left_, place, _FLOAT))
+                sums.append(cgutils.alloca_once(builder, _LANES))
+                builder.store(ir.Constant(_LANES, [0.0] * TILE_LANES), sums[-1])
+            with cgutils.for_range(builder, depth_) as loop:
+                place = builder.gep(lanes, [builder.mul(loop.index, stride_)], source_etype=_FLOAT)
+                factors = builder.load(lanes_at(builder, place), align=4)
+                offset = builder.mul(loop.index, step_)
+                for first, total in zip(firsts, sums, strict=True):
+                    value = builder.load(builder.gep(first, [offset], source_etype=_FLOAT))
+                    product = builder.fmul(in_all_lanes(builder, value), factors, flags=("contract",))
+                    builder.store(builder.fadd(builder.load(total), product, flags=("contract",)), total)
+            for r, total in enumerate(sums, start=part):
+                place = address_of(context, builder, kinds[9], out_, _LONG(TILE_LANES * r), _FLOAT)
+                builder.store(builder.load(total), lanes_at(builder, place), align=4)
         return context.get_dummy_value()
 
     whole = types.int64

@@ -31,6 +31,7 @@ from multimargin.kernels.sampled_scores.cpu import as_gradient
 from multimargin.kernels.team import TOGETHER, meet, run_together, share, threads_for
 
 _R, _L = TILE_ROWS, TILE_LANES
+_BLOCK = 8 * _R  # queries whose scores are made together
 
 
 @numba.njit(**TOGETHER)
@@ -67,16 +68,19 @@ def _forward(
             for d in range(dim):
                 panels[panel, d, lane] = p[d]
     meet(cells, thread, threads)
-    # 3. the product; a panel of the pool stays in the cache
+    # 3. the product, a block of queries at a time: what is written then lies on few pages
     tile, padded = tiles[thread], queries.shape[1]
-    for panel in range(first, stop):
-        lanes = min(_L, n - panel * _L)
-        for b in range(0, len(users), _R):
-            rows = min(_R, len(users) - b)
-            multiply_tile(queries, b * padded, padded, 1, rows, panels, panel * dim * _L, _L, dim, tile)  # type: ignore[call-arg]
-            for r in range(rows):  # type: ignore[unreachable]
-                for lane in range(lanes):
-                    scores[b + r, panel * _L + lane] = tile[r, lane]
+    for block in range(0, len(users), _BLOCK):
+        for panel in range(first, stop):
+            start = panel * _L
+            end = min(start + _L, n)
+            for b in range(block, min(block + _BLOCK, len(users)), _R):
+                rows = min(_R, len(users) - b)
+                multiply_tile(queries, b * padded, padded, 1, rows, panels, start * dim, _L, dim, tile)  # type: ignore[call-arg]
+                for r in range(rows):  # type: ignore[unreachable]
+                    found = scores[b + r, start:end]
+                    for lane in range(end - start):
+                        found[lane] = tile[r, lane]
 
 
 @numba.njit(**TOGETHER)
