@@ -10,8 +10,7 @@ from numba.core import cgutils, types
 
 intrinsic: Any = extending.intrinsic  # its own annotation hides that the first argument is numba's
 
-_BYTE, _SHORT, _INT, _LONG = (ir.IntType(size) for size in (8, 16, 32, 64))
-_FLOAT = ir.FloatType()
+_BYTE, _INT, _LONG, _FLOAT = ir.IntType(8), ir.IntType(32), ir.IntType(64), ir.FloatType()
 TILE_ROWS, TILE_LANES = 8, 16  # of a tile: as many sums as the registers of one core hold
 BYTES = 64  # of a row that one ``dot_drawn`` multiplies: a cache line
 _LANES = ir.VectorType(_FLOAT, TILE_LANES)
@@ -100,8 +99,8 @@ def fetch_drawn(typing_context, rows, width, drawn, place):
     return types.void(rows, types.int64, drawn, types.int64), generate
 
 
-def _make_dot_drawn(feature):
-    """Return ``dot_drawn`` by a processor's own instruction, of "avx512vnni" or "avx2", or, for "", by any's."""
+def _make_dot_drawn(*, native):
+    """Return ``dot_drawn`` by the processor's own instruction (AVX-512 VNNI), or by any processor's."""
 
     @intrinsic
     def dot_drawn(typing_context, rows, width, drawn, place, query, start, result):
@@ -111,39 +110,30 @@ def _make_dot_drawn(feature):
         """
 
         def generate(context, builder, signature, arguments):
-            def load(address, kind, offset=0):
-                address = builder.gep(address, [_LONG(offset)], source_etype=_BYTE)
+            def load(address, kind):
                 return builder.load(builder.bitcast(address, kind.as_pointer()), align=1)
 
             def pick(a, b, *lanes):
                 return builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(_INT, len(lanes)), lanes))
 
-            def instruction(name, result, *kinds):
-                return cgutils.get_or_insert_function(builder.module, ir.FunctionType(result, kinds), name)
+            def item(k, kind):
+                row = _drawn_row(context, builder, signature, arguments, k)
+                return load(builder.gep(row, [arguments[5]], source_etype=_BYTE), kind)
 
             query = address_of(context, builder, signature.args[4], arguments[4], arguments[5], _BYTE)
-            items = (_drawn_row(context, builder, signature, arguments, k) for k in range(4))
-            items = [builder.gep(row, [arguments[5]], source_etype=_BYTE) for row in items]
-            if feature == "avx512vnni":  # four products of bytes and their sum at once
+            if native:
                 many = ir.VectorType(_INT, BYTES // 4)
-                multiply = instruction("llvm.x86.avx512.vpdpbusd.512", many, many, many, many)
+                of_four = ir.FunctionType(many, [many, many, many])
+                multiply = cgutils.get_or_insert_function(builder.module, of_four, "llvm.x86.avx512.vpdpbusd.512")
                 q, nothing = load(query, many), ir.Constant(many, None)
-                sums = [builder.call(multiply, [nothing, load(item, many), q]) for item in items]
-            elif feature == "avx2":  # two products of words of 16 bits
-                few, words = ir.VectorType(_BYTE, 16), ir.VectorType(_SHORT, 16)
-                multiply = instruction("llvm.x86.avx2.pmadd.wd", ir.VectorType(_INT, 8), words, words)
-                offsets = range(0, BYTES, 16)
-                qs = [builder.sext(load(query, few, offset), words) for offset in offsets]
-                sums = []
-                for item in items:
-                    wide = [builder.zext(load(item, few, offset), words) for offset in offsets]
-                    a, b, c, d = (builder.call(multiply, pair) for pair in zip(wide, qs, strict=True))
-                    sums.append(builder.add(builder.add(a, b), builder.add(c, d)))
+                sums = [builder.call(multiply, [nothing, item(k, many), q]) for k in range(4)]
             else:
                 small, wide = ir.VectorType(_BYTE, BYTES), ir.VectorType(_INT, BYTES)
                 q = builder.sext(load(query, small), wide)
-                sums = [builder.mul(builder.zext(load(item, small), wide), q) for item in items]
-            while (half := sums[0].type.count // 2) >= 4:
+                sums = [builder.mul(builder.zext(item(k, small), wide), q) for k in range(4)]
+                for half in (32, 16):
+                    sums = [builder.add(pick(x, x, *range(half)), pick(x, x, *range(half, 2 * half))) for x in sums]
+            for half in (8, 4):
                 sums = [builder.add(pick(x, x, *range(half)), pick(x, x, *range(half, 2 * half))) for x in sums]
             # four lanes each: turned over, so that the last sums are across vectors
             a, b, c, d = sums
@@ -172,8 +162,8 @@ def _has(feature):
         return False
 
 
-DOTS = {feature: _make_dot_drawn(feature) for feature in ("avx512vnni", "avx2", "") if not feature or _has(feature)}
-dot_drawn = next(iter(DOTS.values()))  # the fastest that this processor knows
+dot_drawn_anywhere = _make_dot_drawn(native=False)
+dot_drawn = _make_dot_drawn(native=True) if _has("avx512vnni") else dot_drawn_anywhere
 _ROWS_AT_ONCE = TILE_ROWS if _has("avx512f") else TILE_ROWS // 2  # sums of more do not stay in 16 registers of 8 words
 
 

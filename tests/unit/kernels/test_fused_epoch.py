@@ -13,7 +13,7 @@ from multimargin.encoders import MF
 from multimargin.kernels.fused_epoch import FusedEpoch
 from multimargin.kernels.fused_epoch.records import LANES
 from multimargin.kernels.fused_epoch.screening import confirm, copy_listed, prepare, screen
-from multimargin.kernels.intrinsics import BYTES, DOTS, fetch_drawn
+from multimargin.kernels.intrinsics import BYTES, dot_drawn, dot_drawn_anywhere, fetch_drawn
 from multimargin.kernels.launch import Goal, Learned
 from multimargin.kernels.lazy_adam.cpu import as_clock, as_table
 from multimargin.kernels.terms import of_hinges
@@ -376,7 +376,7 @@ def test_the_screen_lets_every_item_above_the_margin_through_and_few_others(init
     assert above <= let_through < (above + near) / 2
 
 
-@pytest.mark.parametrize("dot", DOTS.values(), ids=[feature or "any" for feature in DOTS])
+@pytest.mark.parametrize("dot", [dot_drawn, dot_drawn_anywhere], ids=["this processor", "any"])
 @pytest.mark.parametrize("width", [64, 192])
 def test_products_of_bytes(dot, width):
     @numba.njit
