@@ -21,10 +21,11 @@ class SharedNegatives(NegativeSampler):
     :math:`p` is the law drawn from, uniform (:math:`1 / I`) if not said otherwise.
     Scores are then one product of B queries and N items instead of B N rows looked up one by one: several times faster,
     with the same expected gradient as draws for each row. A batch sees N different items instead of up to B N, so its
-    gradient varies more: take N large, and batches not too large. With replacement, so that N may be any number and a
-    mean over the pool has the mean under the law as its expectation; on large catalogues few draws repeat. The pool
-    depends on the place of the batch in the stream alone, so other batch sizes are other pools. It costs next to
-    nothing, with ``exclude_seen`` a lookup per interaction of the batch's users.
+    gradient varies more: take N large, and batches not too large. Adam moves an item that is pushed hard in one step of
+    I / N less than one that is pushed a little in each, so the same settings train another model. With replacement, so
+    that N may be any number and a mean over the pool has the mean under the law as its expectation; on large catalogues
+    few draws repeat. The pool depends on the place of the batch in the stream alone, so other batch sizes are other
+    pools. It costs next to nothing, with ``exclude_seen`` a lookup per interaction of the batch's users.
 
     Use:
         interactions alone: thousands of negatives, one pool for the whole batch.
