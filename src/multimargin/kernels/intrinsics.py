@@ -11,7 +11,7 @@ from numba.core import cgutils, types
 intrinsic: Any = extending.intrinsic  # its own annotation hides that the first argument is numba's
 
 _BYTE, _INT, _LONG, _FLOAT = ir.IntType(8), ir.IntType(32), ir.IntType(64), ir.FloatType()
-TILE_ROWS, TILE_LANES = 8, 16  # of a tile: as many sums as the registers of one core hold
+TILE_ROWS, TILE_LANES = 8, 16  # of a tile, whose sums stay in registers (all at once or by halves, see _ROWS_AT_ONCE)
 BYTES = 64  # of a row that one ``dot_drawn`` multiplies: a cache line
 _LANES = ir.VectorType(_FLOAT, TILE_LANES)
 
