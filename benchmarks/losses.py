@@ -1,7 +1,7 @@
 """Every loss on one data set with one encoder, one sampler and one budget: quality, time and memory in a table.
 
     python benchmarks/losses.py [--data FOLDER] [--folder runs/losses] [--only NAME,...] [--epochs 6]
-                                [--rates 1,3]
+                                [--rates 1,3] [--negatives in-batch]
 
 MF, D = 64, N = 100 uniform negatives, B = 1024, 6 epochs in which the rate falls as a cosine, honest protocol: a tenth
 of each user's training items chooses the epoch and the learning rate (each loss is trained once for each factor of
@@ -9,6 +9,9 @@ of each user's training items chooses the epoch and the learning rate (each loss
 else from a few trials on validation data. A run is a process of its own; what is done is skipped, what was interrupted
 goes on. Writes ``docs/results/losses-<data>.md`` and ``.csv``. Seconds per epoch are those of the run: only a quiet
 machine gives figures to compare.
+
+``--negatives in-batch``: the same with the other positives of the batch, 1,023 of them, for losses that are published
+with such negatives and for MML, CCL and BPR beside them; writes ``docs/results/losses-in-batch-<data>.*``.
 """
 
 import argparse
@@ -76,6 +79,13 @@ SETTINGS: dict[str, tuple[float, dict[str, Any], dict[str, Any], dict[str, Any]]
     "global-top-k": (SOFTMAX, COSINE, {"temperature": 0.08, "refresh_every": 3}, {}),
     "alignment-uniformity": (SOFTMAX, COSINE, {"uniformity": 5.0}, {}),
 }
+# what is trained with in-batch negatives: softmax losses, whose papers do, and three to compare them with
+IN_BATCH = (
+    "decoupled-softmax", "sampled-softmax", "reweighted-softmax", "bilateral-row", "bilateral-softmax",
+    "grouped-softmax", "pairwise-softmax", "adaptive-temperature", "adversarial-softmax", "global-contrastive",
+    "multi-sample", "debiased-contrastive", "hard-contrastive", "top-k-softmax", "global-top-k",
+    "alignment-uniformity", "multi-margin", "cosine-contrastive", "k-pair-bpr",
+)  # fmt: skip
 LEFT_OUT = {
     "soft-contrastive": "wants frozen vectors of the items, and Gowalla has no texts",
     "optimal-negatives": "wants vectors of the negatives, for a handful of them only",
@@ -85,7 +95,8 @@ LEFT_OUT = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("../shared/data/gowalla"))
-    parser.add_argument("--folder", type=Path, default=Path("runs/losses"), help="where the runs lie")
+    parser.add_argument("--negatives", choices=("uniform", "in-batch"), default="uniform")
+    parser.add_argument("--folder", type=Path, help="where the runs lie [default: runs/losses, runs/losses-in-batch]")
     parser.add_argument("--out", type=Path, default=Path("docs/results"), help="where the table goes")
     parser.add_argument("--only", help="names of losses, with commas; the table holds what was run so far")
     parser.add_argument("--epochs", type=int, default=BASE["epochs"], help="another number wants another --folder")
@@ -95,16 +106,20 @@ def main() -> None:
     missing = set(LOSSES) - set(SETTINGS) - set(LEFT_OUT)
     if missing:
         parser.error(f"a loss has no settings here: {', '.join(sorted(missing))}")
-    names = list(SETTINGS) if arguments.only is None else arguments.only.split(",")
+    in_batch = arguments.negatives == "in-batch"
+    stem = "losses-in-batch" if in_batch else "losses"
+    folder = arguments.folder or Path("runs") / stem
+    every = list(IN_BATCH if in_batch else SETTINGS)
+    names = every if arguments.only is None else arguments.only.split(",")
     factors = [float(each) for each in arguments.rates.split(",")]
     jobs = [job(name, factor, arguments) for factor in factors for name in names]
 
     def after(outcome: Outcome) -> None:
-        write(arguments.folder, arguments.out, arguments.data)
+        write(folder, arguments.out / f"{stem}-{arguments.data.resolve().name}", in_batch=in_batch)
         if outcome.ended == "failed":
             print(outcome.job.name, outcome.problem)
 
-    run_all(jobs, arguments.folder, at_once=arguments.jobs, after=after)
+    run_all(jobs, folder, at_once=arguments.jobs, after=after)
 
 
 def job(name: str, factor: float, arguments: argparse.Namespace) -> Job:
@@ -113,10 +128,12 @@ def job(name: str, factor: float, arguments: argparse.Namespace) -> Job:
         **BASE, **more, "data": str(arguments.data.resolve()), "encoder": encoder, "loss": {"name": name, **loss},
         "epochs": arguments.epochs, "learning_rate": rate * factor,
     }  # fmt: skip
+    if arguments.negatives == "in-batch":
+        values |= {"negatives": "in-batch", "n_negatives": None}
     return Job(f"{name}/x{factor:g}", Recipe.load(values))
 
 
-def write(folder: Path, out: Path, data: Path) -> None:
+def write(folder: Path, stem: Path, *, in_batch: bool) -> None:
     """Write the table of the runs that are done, for each loss the one that is best on validation data."""
     from multimargin.recipes.run import Run
 
@@ -126,13 +143,12 @@ def write(folder: Path, out: Path, data: Path) -> None:
         if runs:
             rows.append(row(name, max(runs, key=selected), len(runs)))
     rows.sort(key=lambda each: -each["validation NDCG@20"])
-    out.mkdir(parents=True, exist_ok=True)
-    stem = out / f"losses-{data.resolve().name}"
+    stem.parent.mkdir(parents=True, exist_ok=True)
     with stem.with_suffix(".csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
-    stem.with_suffix(".md").write_text(as_markdown(rows, data.resolve().name))
+    stem.with_suffix(".md").write_text(as_markdown(rows, stem.name.rpartition("-")[2], in_batch=in_batch))
 
 
 def judged(run: Any) -> list[float]:
@@ -170,22 +186,26 @@ def _short(value: Any) -> str:
     return str(value).replace(" ", "")
 
 
-def as_markdown(rows: list[Mapping[str, Any]], data: str) -> str:
+def as_markdown(rows: list[Mapping[str, Any]], data: str, *, in_batch: bool) -> str:
     score = {each["loss"]: each["validation NDCG@20"] for each in rows}
-    behind = [name for name in score if score[name] < score.get("bpr", 0.0)]
+    behind = [] if in_batch else [name for name in score if score[name] < score.get("bpr", 0.0)]
+    title, negatives, option = f"Every loss on {data}", "N = 100 uniform negatives", ""
+    if in_batch:
+        title, negatives, option = f"In-batch negatives on {data}", "in-batch negatives", " --negatives in-batch"
+    left_out = {} if in_batch else LEFT_OUT
     lines = [
-        f"# Every loss on {data}",
+        f"# {title}",
         "",
-        "MF, D = 64, N = 100 uniform negatives, B = 1024, honest protocol (epoch and rate chosen on a tenth of each",
+        f"MF, D = 64, {negatives}, B = 1024, honest protocol (epoch and rate chosen on a tenth of each",
         "user's training items, which are not trained on; test read once), one seed. In the order of the validation",
-        "metric, which is also told on the way. Made by `python benchmarks/losses.py`.",
+        f"metric, which is also told on the way. Made by `python benchmarks/losses.py{option}`.",
         "",
         "| " + " | ".join(rows[0]) + " |",
         "|" + "---|" * len(rows[0]),
         *("| " + " | ".join(map(str, each.values())) + " |" for each in rows),
         "",
         *([f"Below BPR on validation data: {', '.join(f'`{name}`' for name in behind)}.", ""] if behind else []),
-        *(f"Left out: `{name}`, which {why}." for name, why in LEFT_OUT.items()),
+        *(f"Left out: `{name}`, which {why}." for name, why in left_out.items()),
     ]
     return "\n".join(lines) + "\n"
 

@@ -5,6 +5,12 @@ import socket
 from dataclasses import replace
 from pathlib import Path
 
+# Before PyTorch is imported: threads of two workers that wait by spinning take the cores of one another, and what takes
+# half a minute alone takes a quarter of an hour. Tests of threads say how many they want.
+if int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")) > 1:
+    for name in ("OMP_NUM_THREADS", "MULTIMARGIN_THREADS"):
+        os.environ.setdefault(name, "1")
+
 import hypothesis
 import numpy as np
 import pytest
@@ -18,6 +24,14 @@ hypothesis.settings.register_profile("multimargin", deadline=None, max_examples=
 hypothesis.settings.load_profile("multimargin")
 
 LOCAL = {"127.0.0.1", "::1", "localhost"}
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Give each file to one worker: two would compile the same kernels."""
+    from xdist.scheduler import LoadFileScheduling
+
+    return LoadFileScheduling(config, log)
 
 
 @pytest.fixture(autouse=True)

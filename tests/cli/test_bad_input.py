@@ -72,6 +72,10 @@ BAD_FITS = {
         ["fit", "mf-mml", "--data", "events.csv", "--run", "run", "--resume", *TINY, "seed=7"],
         "seed was 0",
     ),
+    "resume fewer epochs": (
+        ["fit", "mf-mml", "--data", "events.csv", "--run", "run", "--resume", *TINY, "epochs=1"],
+        "epochs was 2 in run and is 1. epochs may grow, where decay is null.",
+    ),
     "no stopping without validation": ([*FIT, "split.valid=0.0"], "validation"),
 }
 

@@ -231,9 +231,40 @@ class TestFit:
         one, two = (json.loads((tmp_path / each / "evaluation.json").read_text()) for each in "12")
         assert one == two
 
-    def test_resume_of_a_finished_run_with_more_epochs_is_another_recipe(self, cli, trained):
+    def test_a_finished_run_resumes_to_itself(self, cli, trained):
+        before = (trained / "run" / "evaluation.json").read_text()
         result = cli("fit", "mf-mml", "--data", trained / "events.csv", "--run", trained / "run", "--resume", *TINY)
         assert result.code == 0
+        assert (trained / "run" / "evaluation.json").read_text() == before
+        assert "extended_at" not in json.loads((trained / "run" / "info.json").read_text())
+
+    def test_a_finished_run_goes_on_to_more_epochs_and_says_so(self, cli, trained, tmp_path):
+        fit = ["fit", "mf-mml", "--data", trained / "events.csv", *TINY]
+        assert cli(*fit, "epochs=5", "--run", trained / "run", "--resume").code == 0
+        assert cli(*fit, "epochs=5", "--run", tmp_path / "whole").code == 0
+        one, whole = (Path(each) for each in (trained / "run", tmp_path / "whole"))
+        for name in ("evaluation.json", "recipe.yaml"):
+            assert (one / name).read_text() == (whole / name).read_text()
+        info = json.loads((one / "info.json").read_text())
+        assert (info["epochs"], info["extended_at"], info["ended"]) == (5, [2], "finished")
+        assert cli(*fit, "--run", trained / "run", "--resume").code == 2  # not back again
+        assert json.loads((one / "info.json").read_text()) == info
+
+    def test_a_run_that_goes_on_has_no_numbers_of_fewer_epochs(self, cli, trained, monkeypatch):
+        """Die in the first of the epochs that were added."""
+        from multimargin.evaluate import Evaluator
+
+        def die(*_arguments, **_options):
+            raise RuntimeError("killed")
+
+        more = ["fit", "mf-mml", "--data", trained / "events.csv", *TINY, "epochs=5", "--run", trained / "run"]
+        with monkeypatch.context() as patch, pytest.raises(RuntimeError, match="killed"):
+            patch.setattr(Evaluator, "__call__", die)
+            cli(*more, "--resume")
+        assert not (trained / "run" / "evaluation.json").exists()
+        assert json.loads((trained / "run" / "info.json").read_text())["ended"] == "running"
+        assert cli(*more, "--resume").code == 0
+        assert json.loads((trained / "run" / "info.json").read_text())["extended_at"] == [2]
 
     def test_killed_and_resumed_is_as_never_killed(self, cli, trained, events, tmp_path, monkeypatch):
         """Die in the second epoch, with the first in the checkpoint."""

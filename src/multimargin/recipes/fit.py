@@ -233,7 +233,8 @@ def fit_recipe(
         recipe: what to run.
         data: catalogue name or path; None: what the recipe says.
         run: the run folder, new or empty unless ``resume``; None: runs/<recipe's name>.
-        resume: continue the run that is in the folder.
+        resume: continue the run that is in the folder; with more epochs than it had, where the learning rate does not
+            depend on their number, beyond its end. ``info.json`` then says after which epochs test data had been seen.
         start: folder of a run or model to go on from, see ``fit``; repeat it with ``resume``.
         threads: threads to use; None: all usable cores. Results do not depend on it.
         test: measure the final numbers on the test data; false: it is not looked at.
@@ -308,6 +309,8 @@ def fit_recipe(
             info["loss"] = repr(loss)  # with what it set from the data
             _draw(folder, recipe)
         info["ended"] = training.stopped
+        if resume and "extended_at" in (before := folder.info()):
+            info["extended_at"] = before["extended_at"]
         model.save(folder.model)
         # an interrupted honest run will go on: test data is read once, at the end
         if parts.test is not None and training.stopped != "interrupted":

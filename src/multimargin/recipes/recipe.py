@@ -103,6 +103,10 @@ class Recipe:
         ignored = {"data", "device"}
         return [key for key in self.values if key not in ignored and self.values[key] != other.values.get(key)]
 
+    def goes_on_as(self, other: "Recipe") -> bool:
+        """Return whether ``other`` has more epochs, the first of which are trained as this one's are."""
+        return self.is_trained and self.values["decay"] is None and self.values["epochs"] < other.values["epochs"]
+
     @property
     def data_seed(self) -> int:
         """What the split and a sample of evaluated users are drawn by: ``split_seed``, where it is null ``seed``."""

@@ -154,13 +154,25 @@ class Run:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             with _locked(self.path), self._tidied():
-                if not self.exists():
+                if self.exists() and Recipe.load(self.recipe_file).differences(recipe):
+                    self._forget_the_end()
+                    write_text(self.recipe_file, recipe.to_yaml())
+                elif not self.exists():
                     write_text(self.recipe_file, recipe.to_yaml())
                 yield
         finally:
             for folder in made:
                 with contextlib.suppress(OSError):  # not empty: there is a run
                     folder.rmdir()
+
+    def _forget_the_end(self) -> None:
+        """Take back that the run has ended: it goes on for more epochs, and its numbers were those of fewer."""
+        info = self._read("info.json") if (self.path / "info.json").exists() else {}
+        if (self.path / "evaluation.json").exists():  # test data was looked at, and whoever reads on should know
+            info["extended_at"] = [*info.get("extended_at", []), info["epochs"]]
+        self.write_info(info | {"ended": "running"})
+        for name in ("evaluation.json", _PER_USER):
+            (self.path / name).unlink(missing_ok=True)
 
     @contextlib.contextmanager
     def _tidied(self) -> Iterator[None]:
@@ -194,11 +206,12 @@ class Run:
             )
         theirs = Recipe.load(self.recipe_file)
         different = theirs.differences(recipe)
-        if different:
-            key = different[0]
+        if different and not (different == ["epochs"] and theirs.goes_on_as(recipe)):
+            key = next((each for each in different if each != "epochs"), "epochs")
+            more = " epochs may grow, where decay is null." if key == "epochs" else ""
             raise CheckpointError(
                 f"--resume must be given the recipe it started with; {key} was {theirs.values[key]!r} in {self.path} "
-                f"and is {recipe.values[key]!r}. Repeat the same values, or choose another folder with --run DIR."
+                f"and is {recipe.values[key]!r}.{more} Repeat the same values, or choose another folder with --run DIR."
             )
         if (self.path / "info.json").exists() and self.info().get("data_hash") != data_hash:
             raise CheckpointError(

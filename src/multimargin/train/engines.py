@@ -16,6 +16,7 @@ from multimargin.kernels.grouped_epoch import GroupedEpoch
 from multimargin.kernels.launch import Goal, Learned
 from multimargin.kernels.sampled_scores import sampled_scores
 from multimargin.kernels.shared_epoch import SharedEpoch
+from multimargin.losses.facts import Hinges
 from multimargin.negatives import AllNegatives, SharedNegatives, UniformNegatives
 from multimargin.rng import CounterRng
 from multimargin.train import needs
@@ -23,6 +24,7 @@ from multimargin.train.clipping import clip_global_norm
 from multimargin.train.scored import Scored, why_not_scored
 from multimargin.train.setting import Engine, Setting, first_rows, for_kernels
 
+_MANY = 64  # negatives of a row
 ENGINES = ("auto", "fused", "grouped", "shared", "scored", "steps")
 
 
@@ -38,9 +40,19 @@ def choose_engine(name: str, setting: Setting) -> Engine:
         why_not = _why_not(found, setting)
         if name == found and why_not:
             raise ArgumentError(f"engine must be 'auto' or 'steps' here; got {name!r}. {why_not}")
-        if name in ("auto", found) and not why_not:
+        passed_over = name == "auto" and made is Fused and _moves_all(setting)
+        if name in ("auto", found) and not why_not and not passed_over:
             return made(setting)
     return Steps(setting)
+
+
+def _moves_all(setting: Setting) -> bool:
+    """Return whether a batch moves most of the items it draws, which ``Scored`` does block by block.
+
+    With squares on Gowalla at B = 256 and 1,024 it takes .79 and .64 of what ``Fused`` does for N = 100, and 1.2 and
+    2.1 times as long for N = 10.
+    """
+    return not isinstance(setting.loss.terms(), Hinges) and setting.n_negatives >= _MANY
 
 
 def _why_not(engine: str, setting: Setting) -> str:

@@ -305,3 +305,14 @@ def test_everything_that_can_be_chosen_has_one_line(kind):
         assert name
         assert line
         assert "\n" not in line
+
+
+def test_a_run_may_go_on_only_where_the_first_epochs_are_what_they_were():
+    def goes_on(recipe, *changes):
+        return Recipe.load(recipe, changes).goes_on_as(Recipe.load(recipe, [*changes, "epochs=200"]))
+
+    assert goes_on("mf-mml", "epochs=100")
+    assert not goes_on("mf-mml", "epochs=200")
+    assert not goes_on("mf-mml", "epochs=300")
+    assert not goes_on("mf-mml", "epochs=100", "decay=cosine")
+    assert not Recipe.load("gowalla-ease").goes_on_as(Recipe.load("gowalla-ease"))

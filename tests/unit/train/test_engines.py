@@ -119,6 +119,10 @@ def test_auto_takes_the_compiled_engine_where_it_applies(train):
     assert isinstance(choose_engine("shared", pool), Shared)
     assert isinstance(choose_engine("steps", pool), Steps)
     assert isinstance(choose_engine("auto", setting(train, loss=MeanSquaredErrorLoss())), Fused)
+    many = {"n_negatives": 100}  # all of which have a gradient
+    assert isinstance(choose_engine("auto", setting(train, loss=MeanSquaredErrorLoss(), **many)), Scored)
+    assert isinstance(choose_engine("fused", setting(train, loss=MeanSquaredErrorLoss(), **many)), Fused)
+    assert isinstance(choose_engine("auto", setting(train, **many)), Fused)
     everything_squared = setting(train, negatives=negative_samplers.AllNegatives(), loss=MeanSquaredErrorLoss())
     assert isinstance(choose_engine("auto", everything_squared), Grouped)
     squares = setting(train, negatives=negative_samplers.SharedNegatives(), loss=MeanSquaredErrorLoss())

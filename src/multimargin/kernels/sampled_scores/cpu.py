@@ -21,8 +21,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from multimargin.kernels.rows import add_scaled, dot, inverse_norm, through_normalisation
+from multimargin.kernels.rows import add_scaled, dot, fetch_row, inverse_norm, through_normalisation
 from multimargin.kernels.team import TOGETHER, meet, run_together, share, threads_for
+
+_AHEAD = 8  # rows asked for before they are read
 
 
 @numba.njit(**TOGETHER)
@@ -42,6 +44,8 @@ def _forward(
                 q[d] *= scale[b, d]
         # 2. its items: norm and product while the row is in cache
         for k in range(items.shape[1]):
+            if k + _AHEAD < items.shape[1]:
+                fetch_row(item_table, items[b, k + _AHEAD] * len(q), len(q))
             v = item_table[items[b, k]]
             inverse[b, k] = inverse_norm(v) if cosine else np.float32(1)
             scores[b, k] = dot(q, v) * inverse[b, k]

@@ -81,12 +81,13 @@ def _scale_rows(thread, threads, cells, slopes, upstream, result):
 
 
 @numba.njit(**TOGETHER)
-def _fill_softplus(values, sharpness, slopes, result):
+def _fill_softplus(thread, threads, cells, values, sharpness, slopes, result):
     """Fill ``result`` and its ``slopes``, both (n,)."""
-    inverse = np.float32(1) / sharpness
-    for k in range(len(values)):
-        value, slopes[k] = softplus_of(sharpness * values[k])
-        result[k] = value * inverse
+    first, stop = share(thread, threads, len(values))
+    x, slope, value, inverse = values[first:stop], slopes[first:stop], result[first:stop], np.float32(1) / sharpness
+    for k in range(len(x)):
+        soft, slope[k] = softplus_of(sharpness * x[k])
+        value[k] = soft * inverse
 
 
 class _LogMeanExp(torch.autograd.Function):
@@ -114,7 +115,10 @@ class _Softplus(torch.autograd.Function):
     def forward(ctx: Any, values: Tensor, sharpness: float) -> Tensor:
         x = values.detach().contiguous().numpy()
         slopes, result = np.empty_like(x), np.empty_like(x)
-        _fill_softplus(x.reshape(-1), np.float32(sharpness), slopes.reshape(-1), result.reshape(-1))
+        run_together(
+            threads_for(_PER_NUMBER * x.size), _fill_softplus, x.reshape(-1), np.float32(sharpness),
+            slopes.reshape(-1), result.reshape(-1),
+        )  # fmt: skip
         ctx.save_for_backward(torch.from_numpy(slopes))
         return torch.from_numpy(result)
 
